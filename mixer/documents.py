@@ -1,0 +1,132 @@
+"""The batch of documents that flows between steps: its columns, and how it is kept in Parquet between stages.
+
+A batch is a ``pyarrow.RecordBatch`` with these columns; a step adds columns or rows' reasons, and never reorders:
+
+========================  ==============  ============================================================
+column                    type            meaning
+========================  ==============  ============================================================
+``file``                  string          path of the file, relative to the root of the glob that found it
+``record``                int64           index of the record in its file, unreadable records counted
+``text``                  large_string    the document
+``metadata.<name>``       string          a carried column of the source (id, url, licence, ...); may be null
+``language``              string          set by the language step: an ISO 639-1 code, or ``code``
+``language_score``        float32         how sure that is, 0 to 1
+``statistics.<name>``     float32         what a rule looked at
+``reason``                string          null: still kept; else the rule that dropped the document
+========================  ==============  ============================================================
+
+(source, ``file``, ``record``) is a document's stable key: batches and files are in this order.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+BATCH_BYTES = 4 << 20
+"""Text bytes after which a reader closes a batch: large enough that a batch's fixed costs vanish, small enough that
+a worker's memory is a few batches."""
+BATCH_DOCUMENTS = 8192
+"""Documents after which a reader closes a batch, for corpora of very short texts."""
+METADATA = "metadata."
+STATISTICS = "statistics."
+
+Batch = pa.RecordBatch
+
+
+def make_batch(
+    files: Sequence[str],
+    records: Sequence[int] | NDArray[np.int64],
+    texts: Sequence[str | bytes] | pa.Array,
+    metadata: dict[str, Sequence[str | None]] | None = None,
+) -> Batch:
+    """Build a reader's batch; ``texts`` may be ``str``, valid UTF-8 ``bytes`` or an Arrow column."""
+    columns: dict[str, pa.Array] = {
+        "file": pa.array(files, pa.string()),
+        "record": pa.array(records, pa.int64()),
+        "text": large_strings(texts),
+    }
+    for name, values in (metadata or {}).items():
+        columns[METADATA + name] = pa.array(values, pa.string())
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def large_strings(texts: Sequence[str | bytes] | pa.Array) -> pa.LargeStringArray:
+    """Return ``texts`` as a ``large_string`` column; bytes must be valid UTF-8 already."""
+    if isinstance(texts, pa.Array):
+        return texts if texts.type == pa.large_string() else texts.cast(pa.large_string())
+    if texts and isinstance(texts[0], bytes):
+        return pa.array(texts, pa.large_binary()).view(pa.large_string())
+    return pa.array(texts, pa.large_string())
+
+
+def set_column(batch: Batch, name: str, values: pa.Array) -> Batch:
+    """Return the batch with a column added, or replaced where it stands."""
+    index = batch.schema.get_field_index(name)
+    return batch.append_column(name, values) if index < 0 else batch.set_column(index, name, values)
+
+
+def undecided(batch: Batch) -> NDArray[np.bool_]:
+    """Which documents no rule has dropped yet: bool[documents]."""
+    if "reason" not in batch.schema.names:
+        return np.ones(len(batch), np.bool_)
+    return np.asarray(pc.is_null(batch["reason"]).to_numpy(zero_copy_only=False))
+
+
+def drop(batch: Batch, where: NDArray[np.bool_], reason: str) -> Batch:
+    """Give ``reason`` to the documents ``where`` it is true that have none yet: the first rule to object names it."""
+    reasons = batch["reason"] if "reason" in batch.schema.names else pa.nulls(len(batch), pa.string())
+    mask = pa.array(where & undecided(batch))
+    return set_column(batch, "reason", pc.if_else(mask, pa.scalar(reason, pa.string()), reasons))
+
+
+def split(batch: Batch) -> tuple[Batch, Batch]:
+    """Part a batch into the kept documents, without the column ``reason``, and the dropped ones with it."""
+    kept = pa.array(undecided(batch))
+    if "reason" not in batch.schema.names:
+        return batch, batch.slice(0, 0).append_column("reason", pa.nulls(0, pa.string()))
+    return batch.filter(kept).drop_columns(["reason"]), batch.filter(pc.invert(kept))
+
+
+class ParquetSink:
+    """Write batches of one schema to an open binary file as zstd Parquet; empty input gives a file without columns.
+
+    Row groups hold whole batches of roughly ``BATCH_BYTES``, so that a reader needs memory for one of them.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._writer: pq.ParquetWriter | None = None
+        self.documents = 0
+
+    def write(self, batch: Batch) -> None:
+        """Append a batch; an empty one is skipped."""
+        if not len(batch):
+            return
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, batch.schema, compression="zstd", compression_level=1)
+        self._writer.write_batch(batch, row_group_size=len(batch))
+        self.documents += len(batch)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, pa.schema([]))
+        self._writer.close()
+
+
+def read_parquet(file: str | IO[bytes], columns: list[str] | None = None) -> Iterator[Batch]:
+    """Read what a ``ParquetSink`` wrote, one row group at a time: the batches it was given, in order."""
+    with pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups):
+            for batch in parquet.read_row_group(group, columns=columns, use_threads=False).to_batches():
+                yield batch
+
+
+def text_bytes(batches: Iterable[Batch]) -> int:
+    """Count the UTF-8 bytes of text in some batches."""
+    return sum(pc.sum(pc.binary_length(batch["text"])).as_py() or 0 for batch in batches)

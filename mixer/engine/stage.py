@@ -1,0 +1,62 @@
+"""The vocabulary of the engine: a stage has tasks, a task has a key, a finished task has a receipt.
+
+A stage knows what to do; an engine knows where and when. The engine skips a task whose receipt holds the same key
+and whose outputs are all there, so the key must say everything that decides the outputs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mixer.engine.outputs import Outputs, OutputFile
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit of work: what one process does, and what is done again after a failure.
+
+    ``id`` names the receipt, the outputs and the messages (``dolma/00003``) and must not change when other sources
+    come or go. ``key`` hashes everything that decides the outputs: settings, identity of the inputs, mixer version
+    (see ``key_of``). ``size`` is the input in bytes, for planning and progress. ``payload`` is the stage's own.
+    """
+
+    id: str
+    key: str
+    size: int
+    payload: Any = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a finished task leaves behind in ``run/receipts/<stage>/<task id>.json``.
+
+    ``outputs`` maps a path relative to the build directory to its size and xxh64; ``counts`` is the stage's own
+    (JSON values only); ``cpu_seconds`` and ``peak_bytes`` are measured by the engine and decide nothing.
+    """
+
+    stage: str
+    task: str
+    key: str
+    outputs: Mapping[str, OutputFile]
+    counts: Mapping[str, Any]
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+class Progress(Protocol):
+    """Told by a running task how far it is; the engine sums this up over tasks for the display."""
+
+    def __call__(self, *, documents: int = 0, size: int = 0, kept: int = 0) -> None:
+        """Add documents seen, bytes of text seen and documents kept since the last call."""
+
+
+class Stage(Protocol):
+    """A named set of independent tasks. Must pickle; whatever does not is made inside ``run``."""
+
+    name: str
+
+    def tasks(self) -> Sequence[Task]:
+        """Plan every task, always the same for the same input."""
+
+    def run(self, task: Task, outputs: Outputs, progress: Progress) -> dict[str, Any]:
+        """Do one task, writing files through ``outputs`` only, and return its counts."""

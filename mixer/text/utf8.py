@@ -1,0 +1,51 @@
+"""The door between Arrow's UTF-8 columns and kernels: raw buffers out, columns in, one character at a time.
+
+A column of ``n`` texts is two NumPy arrays: ``data`` (uint8, all bytes back to back) and ``offsets`` (int64, ``n + 1``
+entries; text ``i`` is ``data[offsets[i]:offsets[i + 1]]``; the first offset need not be 0). Text is valid UTF-8: the
+readers check it, so kernels do not.
+"""
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Offsets = NDArray[np.int64]
+
+
+def buffers(texts: pa.Array) -> tuple[Bytes, Offsets]:
+    """Look at a ``large_string`` or ``large_binary`` column without nulls as ``(data, offsets)``, without a copy."""
+    if texts.null_count:
+        raise ValueError("a text column must not hold nulls")
+    _, offsets_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.empty(0, np.uint8)
+    return data, offsets
+
+
+def strings(data: Bytes, offsets: Offsets) -> pa.LargeStringArray:
+    """Wrap ``(data, offsets)`` as a ``large_string`` column, without a copy."""
+    return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def decode(data: Bytes, position: int) -> tuple[int, int]:
+    """Return ``(code point, width in bytes)`` of the character that begins at ``position`` (valid UTF-8 assumed)."""
+    first = np.int32(data[position])
+    if first < 0x80:
+        return first, 1
+    if first < 0xE0:
+        return (first & 0x1F) << 6 | np.int32(data[position + 1]) & 0x3F, 2
+    if first < 0xF0:
+        return (
+            (first & 0x0F) << 12 | (np.int32(data[position + 1]) & 0x3F) << 6 | np.int32(data[position + 2]) & 0x3F,
+            3,
+        )
+    return (
+        (first & 0x07) << 18
+        | (np.int32(data[position + 1]) & 0x3F) << 12
+        | (np.int32(data[position + 2]) & 0x3F) << 6
+        | np.int32(data[position + 3]) & 0x3F,
+        4,
+    )
