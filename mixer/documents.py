@@ -19,7 +19,7 @@ column                    type            meaning
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,7 @@ BATCH_DOCUMENTS = 8192
 METADATA = "metadata."
 STATISTICS = "statistics."
 
-Batch = pa.RecordBatch
+Batch: TypeAlias = pa.RecordBatch
 
 
 def make_batch(
@@ -123,8 +123,7 @@ def read_parquet(file: str | IO[bytes], columns: list[str] | None = None) -> Ite
     """Read what a ``ParquetSink`` wrote, one row group at a time: the batches it was given, in order."""
     with pq.ParquetFile(file) as parquet:
         for group in range(parquet.num_row_groups):
-            for batch in parquet.read_row_group(group, columns=columns, use_threads=False).to_batches():
-                yield batch
+            yield from parquet.read_row_group(group, columns=columns, use_threads=False).to_batches()
 
 
 def text_bytes(batches: Iterable[Batch]) -> int:

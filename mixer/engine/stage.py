@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from mixer.engine.outputs import Outputs, OutputFile
+from mixer.engine.outputs import OutputFile, Outputs
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ entries; text ``i`` is ``data[offsets[i]:offsets[i + 1]]``; the first offset nee
 readers check it, so kernels do not.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numba import njit
@@ -30,7 +32,7 @@ def strings(data: Bytes, offsets: Offsets) -> pa.LargeStringArray:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def decode(data: Bytes, position: int) -> tuple[int, int]:
+def decode(data: Bytes, position: int) -> tuple[Any, int]:
     """Return ``(code point, width in bytes)`` of the character that begins at ``position`` (valid UTF-8 assumed)."""
     first = np.int32(data[position])
     if first < 0x80:
