@@ -4,6 +4,9 @@ Nothing here is caught inside the pipeline; ``cli.py`` shows the message and the
 Programming errors are not listed: they keep their traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class MixerError(Exception):
     """Base of every error that is shown without a traceback.
@@ -63,3 +66,9 @@ class BrokenPromiseError(MixerError):
     """A build does not hold what its ``mixture.json`` says."""
 
     exit_code = 4
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` (did you mean 'x'?)`` for the nearest of some known spellings, or nothing when none is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
