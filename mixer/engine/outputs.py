@@ -4,7 +4,6 @@ A file that bears its final name is therefore whole, whatever was killed, and it
 again. The sizes and hashes end up in the task's receipt.
 """
 
-import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +12,11 @@ from pathlib import Path
 
 import xxhash
 
-from mixer.errors import DiskError
+from mixer.engine.disk import full_disk
 
 TEMPORARY = ".tmp"
+FOLDERS = ("documents", "dropped", "rejected", "megatron", "run")
+"""The folders of a build directory that tasks write into."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +81,26 @@ class Outputs:
             No space is left on the disk.
         """
         target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(target.name + TEMPORARY)
-        try:
-            with HashingFile(temporary) as file:
-                yield file
-            temporary.replace(target)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskError(
-                    f"no space left on the disk while writing {target}",
-                    "free some space and run the same command again: it goes on where it stopped",
-                ) from error
-            raise
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with full_disk(target), complete(target) as temporary, HashingFile(temporary) as file:
+            yield file
         self.files[path] = file.result()
+
+
+@contextmanager
+def complete(target: Path) -> Iterator[Path]:
+    """Hand out a temporary path beside ``target`` that takes its name when the block ends without an exception."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(target.name + TEMPORARY)
+    try:
+        yield temporary
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def remove_temporaries(root: Path) -> None:
+    """Remove what killed tasks left half written below a build directory; nobody may be writing there."""
+    for folder in FOLDERS:
+        for path in (root / folder).rglob("*" + TEMPORARY):
+            path.unlink(missing_ok=True)

@@ -31,7 +31,9 @@ class Receipt:
     """What a finished task leaves behind in ``run/receipts/<stage>/<task id>.json``.
 
     ``outputs`` maps a path relative to the build directory to its size and xxh64; ``counts`` is the stage's own
-    (JSON values only); ``cpu_seconds`` and ``peak_bytes`` are measured by the engine and decide nothing.
+    (JSON values only). The rest is kept by the engine for its reports and decides nothing: ``documents``,
+    ``text_bytes`` and ``kept`` are what the task told its ``Progress``, ``cpu_seconds`` is user and system time of
+    the task's process, ``peak_bytes`` its largest resident memory.
     """
 
     stage: str
@@ -41,6 +43,43 @@ class Receipt:
     counts: Mapping[str, Any]
     cpu_seconds: float = 0.0
     peak_bytes: int = 0
+    documents: int = 0
+    text_bytes: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a finished stage came to: sums over all its receipts, also of tasks that an earlier run has done.
+
+    ``ran`` and ``skipped`` count tasks and ``seconds`` is wall time of this run. ``peak_bytes`` is of the worst
+    process.
+    """
+
+    stage: str
+    ran: int
+    skipped: int
+    seconds: float
+    documents: int
+    kept: int
+    text_bytes: int
+    cpu_seconds: float
+    peak_bytes: int
+
+    @classmethod
+    def of(cls, stage: str, receipts: Sequence[Receipt], ran: int, seconds: float) -> "StageReport":
+        """Sum up the receipts of a stage, ``ran`` of them new."""
+        return cls(
+            stage=stage,
+            ran=ran,
+            skipped=len(receipts) - ran,
+            seconds=seconds,
+            documents=sum(receipt.documents for receipt in receipts),
+            kept=sum(receipt.kept for receipt in receipts),
+            text_bytes=sum(receipt.text_bytes for receipt in receipts),
+            cpu_seconds=sum(receipt.cpu_seconds for receipt in receipts),
+            peak_bytes=max((receipt.peak_bytes for receipt in receipts), default=0),
+        )
 
 
 class Progress(Protocol):

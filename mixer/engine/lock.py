@@ -1,0 +1,82 @@
+"""Two builds never write into one directory at once, nor a build beside workers that outlived an earlier one.
+
+Both locks are the kernel's (``flock``) and vanish with the processes that hold them, whatever ends those. The build
+holds ``run/lock`` alone; each worker holds ``run/workers`` together with the other workers. A build that starts waits
+until it can have ``run/workers`` alone for a moment: then no worker of a killed build is left.
+"""
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from mixer.errors import UsageError
+
+PATIENCE_SECONDS = 10.0
+"""How long workers of a killed build may take to go. The kernel kills them at once; large memory takes a moment."""
+
+
+@contextmanager
+def lock(root: Path) -> Iterator[None]:
+    """Hold the build directory ``root``, which is made if missing, for this process alone.
+
+    Raises
+    ------
+    UsageError
+        Another build holds it (the message names its process), workers of a killed one still run, or the file
+        system knows no locks.
+    """
+    folder = root / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as holder:
+        if not _try(holder, fcntl.LOCK_EX):
+            holder.seek(0)
+            raise UsageError(
+                f"another build is writing to {root}: {holder.read().strip() or 'an unknown process'}",
+                "wait until it has ended, stop it, or choose another directory with --out",
+            )
+        _wait_for_workers(root, folder / "workers")
+        holder.truncate(0)
+        holder.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        holder.flush()
+        yield
+
+
+def hold_as_worker(root: Path) -> IO[str] | None:
+    """Join the workers of ``root`` until the returned file is closed; None if a new build is just taking over."""
+    path = root / "run" / "workers"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a")
+    if _try(file, fcntl.LOCK_SH):
+        return file
+    file.close()
+    return None
+
+
+def _wait_for_workers(root: Path, path: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with path.open("a") as workers:
+        while not _try(workers, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise UsageError(
+                    f"workers of an earlier build are still writing to {root}",
+                    f"stop them (fuser {path} lists them), then run the same command again",
+                )
+            time.sleep(0.05)
+
+
+def _try(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UsageError(
+            f"the file system of {file.name} cannot lock files: {error}",
+            "choose a directory on a file system that can (Lustre: mount option flock)",
+        ) from error
+    return True

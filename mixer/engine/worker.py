@@ -1,0 +1,199 @@
+"""What happens in the process of one task: do it, leave a receipt, tell the engine over a pipe.
+
+The engine believes receipts, not messages: a worker that dies anywhere before its receipt is there has done nothing,
+one that dies after has done everything.
+"""
+
+import contextlib
+import ctypes
+import faulthandler
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import NoReturn
+
+from mixer.engine.disk import full_disk
+from mixer.engine.lock import hold_as_worker
+from mixer.engine.outputs import Outputs
+from mixer.engine.receipts import write_receipt
+from mixer.engine.stage import Receipt, Stage, Task
+from mixer.errors import MixerError
+
+ONE_THREAD = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Environment of every worker: as many processes as cores, so one thread each. Arrow reads OMP_NUM_THREADS too."""
+ENGINE = "MIXER_ENGINE"
+"""Environment variable by which the fork server learns its engine's process id."""
+REPORT_SECONDS = 0.25
+"""How often a worker reports at most: enough for the eye, nothing for the CPU."""
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is to do: the pickled stage and task, where, and which file takes what it prints."""
+
+    root: Path
+    stage: bytes
+    task: bytes
+    log: Path
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Message: so much more has been done."""
+
+    documents: int
+    text_bytes: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Message: the task met an error that the user can mend; trying again would not help."""
+
+    error: MixerError
+
+
+@dataclass(frozen=True)
+class Crashed:
+    """Message: the task raised something else; its traceback is in the log."""
+
+    summary: str
+
+
+class Reporter:
+    """The ``Progress`` of a task: adds up, and sends at most a few messages a second."""
+
+    def __init__(self, channel: Connection) -> None:
+        self.total = Counted(0, 0, 0)
+        self._sent = self.total
+        self._channel = channel
+        self._next = time.monotonic() + REPORT_SECONDS
+
+    def __call__(self, *, documents: int = 0, size: int = 0, kept: int = 0) -> None:
+        """Add documents, bytes of text and kept documents."""
+        total = self.total
+        self.total = Counted(total.documents + documents, total.text_bytes + size, total.kept + kept)
+        if time.monotonic() >= self._next:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has not been sent yet."""
+        new, old = self.total, self._sent
+        self._channel.send(Counted(new.documents - old.documents, new.text_bytes - old.text_bytes, new.kept - old.kept))
+        self._sent = new
+        self._next = time.monotonic() + REPORT_SECONDS
+
+
+def main(order: Order, channel: Connection) -> NoReturn:
+    """Do one task in this process and end it: code 0 with a receipt, else 1 and a message on ``channel``."""
+    code = 1
+    try:
+        with full_disk(order.root):
+            _redirect(order.log)
+            _settle()
+            _perform(order, channel)
+        code = 0
+    except MixerError as error:
+        traceback.print_exc()
+        channel.send(_portable(error))
+    except BaseException as error:
+        traceback.print_exc()
+        channel.send(Crashed("".join(traceback.format_exception_only(error)).strip()))
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # At once: threads and exit hooks of libraries have nothing to add, and must not be able to hang.
+        os._exit(code)
+
+
+def _perform(order: Order, channel: Connection) -> None:
+    lock = hold_as_worker(order.root)
+    engine = multiprocessing.parent_process()
+    if lock is None or engine is None or not engine.is_alive():
+        raise RuntimeError("the engine that started this worker has ended")
+    stage: Stage = pickle.loads(order.stage)
+    task: Task = pickle.loads(order.task)
+    outputs = Outputs(order.root)
+    report = Reporter(channel)
+    counts = stage.run(task, outputs, report)
+    report.flush()
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    receipt = Receipt(
+        stage=stage.name,
+        task=task.id,
+        key=task.key,
+        outputs=dict(sorted(outputs.files.items())),
+        counts=counts,
+        cpu_seconds=round(used.ru_utime + used.ru_stime, 3),
+        peak_bytes=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        documents=report.total.documents,
+        text_bytes=report.total.text_bytes,
+        kept=report.total.kept,
+    )
+    write_receipt(order.root, receipt)
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends (Linux; elsewhere ``_watch`` does what it can)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _redirect(log: Path) -> None:
+    """Send what the task prints, native libraries included, to its log; the terminal belongs to the display."""
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    faulthandler.enable()
+
+
+def _settle() -> None:
+    """Make this process one that lives no longer than its engine and uses one core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with_parent()
+    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    os.environ.update(ONE_THREAD)
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].set_cpu_count(1)
+
+
+def _watch(server: int) -> None:
+    """End this process when the engine or the fork server has ended.
+
+    On Linux this is the second line of defence: it needs the interpreter's lock, which a native library may hold for
+    long.
+    """
+    engine = multiprocessing.parent_process()
+    while engine is not None and os.getppid() == server:
+        if wait([engine.sentinel], timeout=1.0):
+            break
+    os._exit(1)
+
+
+def _portable(error: MixerError) -> Refused:
+    """Make sure that the error survives the way to the engine."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return Refused(MixerError(f"{type(error).__name__}: {error.message}", error.remedy))
+    return Refused(error)
