@@ -17,12 +17,27 @@ Offsets = NDArray[np.int64]
 
 
 def buffers(texts: pa.Array) -> tuple[Bytes, Offsets]:
-    """Look at a ``large_string`` or ``large_binary`` column without nulls as ``(data, offsets)``, without a copy."""
+    """Look at a ``large_string`` or ``large_binary`` column without nulls as ``(data, offsets)``, without a copy.
+
+    Both are read-only whatever the column came from, for a kernel is compiled for each mix of types it is given.
+
+    Raises
+    ------
+    TypeError
+        The column has another type, such as ``string``, whose offsets are narrower.
+    ValueError
+        The column holds nulls.
+    """
+    if texts.type not in (pa.large_string(), pa.large_binary()):
+        raise TypeError(f"a text column must be large_string or large_binary, not {texts.type}")
     if texts.null_count:
         raise ValueError("a text column must not hold nulls")
     _, offsets_buffer, data_buffer = texts.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.empty(0, np.uint8)
+    data = np.frombuffer(data_buffer or b"", np.uint8)
+    offsets = np.zeros(1, np.int64)
+    if len(texts):
+        offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    data.flags.writeable = offsets.flags.writeable = False
     return data, offsets
 
 

@@ -1,0 +1,59 @@
+"""What a user can say about duplicates: the key ``dedup`` of a recipe."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class MinhashSettings(BaseModel):
+    """Near duplicates: two documents whose shingles overlap, found by MinHash in bands.
+
+    The defaults are 14 bands of 8 hashes, which make a pair of similarity s a candidate with probability
+    1 - (1 - s^8)^14: one half at 0.68, 0.92 at 0.8, 0.9996 at 0.9 (the shape FineWeb published), and 0.7 for the share
+    of hashes that must agree, which removes the candidates that met by chance.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shingle: int = Field(
+        default=5,
+        ge=1,
+        le=64,
+        description="Units in a row that are compared; a unit is a Han or kana character or a word.",
+    )
+    bands: int = Field(
+        default=14, ge=1, le=512, description="Bands; two documents that are equal in one band are candidates."
+    )
+    rows: int = Field(default=8, ge=1, le=512, description="Hashes in a band.")
+    similarity: float = Field(
+        default=0.7,
+        gt=0,
+        le=1,
+        description="Share of all bands * rows hashes in which candidates must agree to be duplicates.",
+    )
+    seed: int = Field(default=1, ge=0, lt=1 << 64, description="Seed of the hash functions.")
+
+    @property
+    def hashes(self) -> int:
+        """Length of a signature: bands * rows."""
+        return self.bands * self.rows
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.hashes > 512:
+            raise ValueError(f"bands * rows is {self.hashes}, at most 512 hashes are allowed")
+        return self
+
+
+class DedupSettings(BaseModel):
+    """Which documents count as duplicates; the one that comes first in the recipe's order of sources is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    exact: bool = Field(
+        default=True,
+        description="Drop documents whose text is the same but for case, white space and Unicode composition.",
+    )
+    minhash: MinhashSettings | Literal[False] = Field(
+        default=MinhashSettings(), description="Near duplicates by MinHash; false switches them off."
+    )
