@@ -115,10 +115,10 @@ def markdown_sections(text, least):
 # English
 
 
-BOOKS = {  # editions of one book stand together, the newest first: the others are its near-duplicates
+BOOKS = {  # of each book its editions; a second one brings exact and near duplicates of the first
     "Pride-and-Prejudice_1342": (
         ("Pride and Prejudice", "Jane Austen", "81db45c9c4", r"Chapter \d+"),
-        ["1342-0.txt", "old/pandp12.txt"],
+        ["1342.txt", "old/pandp12.txt"],
     ),
     "The-Adventures-of-Sherlock-Holmes_1661": (
         (
@@ -131,7 +131,7 @@ BOOKS = {  # editions of one book stand together, the newest first: the others a
     ),
     "Alice-s-Adventures-in-Wonderland_11": (
         ("Alice's Adventures in Wonderland", "Lewis Carroll", "7f18748e11", r" *CHAPTER [IVX]+\b.*"),
-        ["11-0.txt", "old/alice30.txt"],
+        ["11-0.txt"],
     ),
 }
 END_OF_BOOK = re.compile(r"^ *(\*\*\* ?END OF|End of (the )?Project Gutenberg|THE END *$)", re.M | re.I)
@@ -189,13 +189,13 @@ def rust_book(data):
     english = re.compile(r"nostarch/(?:chapter\d+|appendix_[a-e])\.md")
     for record in read_json_lines(data / "en/rust_book_versions.jsonl.zst"):
         if english.fullmatch(record["path"]):
-            for part in markdown_sections(plain_markdown(record["content"]), 1500):
+            for part in markdown_sections(plain_markdown(record["content"]), 800):
                 origin = f"rust-lang/book@917544888a:{record['path']}"
                 yield {"text": part, "title": "The Rust Programming Language", **RUST, "origin": origin}
     chinese = re.compile(r"src/(?:ch\d\d-.*|appendix-0[1-5].*)\.md")
     for record in read_json_lines(data / "zh/trpl_zh_cn.jsonl.gz"):
         if chinese.fullmatch(record["file"]):
-            for part in markdown_sections(plain_markdown(record["markdown"]), 600):
+            for part in markdown_sections(plain_markdown(record["markdown"]), 300):
                 origin = f"KaiserY/trpl-zh-cn@49df980589:{record['file']}"
                 yield {"text": part, "title": "Rust 程序设计语言", **TRPL, "origin": origin}
 
