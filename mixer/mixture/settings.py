@@ -1,0 +1,170 @@
+"""What a user writes under the recipe's key ``mixture``: the ratio, the size, the caps.
+
+Stands at the edge of the room: the recipe composes ``MixtureSettings``, the solver (``weights.py``) gets its values.
+Nothing is ignored and nothing guessed: an unknown key, a percentage where a ratio belongs or an amount that is no whole
+number of tokens is refused with the spelling that would do.
+"""
+
+import math
+import re
+from fractions import Fraction
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+
+CODE_LANGUAGE: Final = "code"
+"""The label of documents of the code domain; they always count as base."""
+TOKENS_LIMIT: Final = 10**15
+"""The largest amount of tokens. Any count of samples below it is exact in a float64; no training comes near it."""
+
+_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
+_AMOUNT: Final = re.compile(r"(\d+(?:_\d+)*(?:\.\d+)?)(?:[eE]\+?(\d{1,2}))?\s*([KMBT]?)", re.IGNORECASE)
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}|code")
+
+
+def parse_tokens(value: object) -> int | Literal["max"]:
+    """Read an amount of tokens: a whole number, a short form such as ``1.7T``, ``100B``, ``5M``, ``300K``, or ``max``.
+
+    The short form is read exactly (``1.7T`` is 1,700,000,000,000), never through a float. YAML gives ``1.7e+12`` as a
+    float; it is taken when it is a whole number.
+
+    Raises
+    ------
+    ValueError
+        The value is none of these, not a whole number of tokens, or outside 1 to ``TOKENS_LIMIT``.
+    """
+    if isinstance(value, str) and value.strip().lower() == "max":
+        return "max"
+    amount: Fraction | None = None
+    if isinstance(value, str) and (match := _AMOUNT.fullmatch(value.strip())):
+        number, exponent, unit = match.groups()
+        amount = Fraction(number.replace("_", "")) * 10 ** int(exponent or 0) * _UNITS[unit.upper()]
+    elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        amount = Fraction(value)
+    if amount is None:
+        raise ValueError(f"{value!r} is no amount of tokens; write a number, 300K, 5M, 100B, 1.7T or max")
+    if amount.denominator != 1:
+        raise ValueError(f"{value!r} is not a whole number of tokens")
+    if not 1 <= amount <= TOKENS_LIMIT:
+        raise ValueError(f"{value!r} is outside 1 to {TOKENS_LIMIT:,} tokens")
+    return int(amount)
+
+
+def _no_boolean(value: Any) -> Any:
+    """Refuse ``true`` and ``false`` where a number belongs, which would otherwise pass for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"a number is expected, not {str(value).lower()}")
+    return value
+
+
+def _ratio(value: Any) -> Any:
+    """Give a percentage its own message, since 33 for 0.33 is the likeliest slip."""
+    _no_boolean(value)
+    if isinstance(value, int | float) and 1 < value <= 100:
+        raise ValueError(f"a ratio between 0 and 1 is expected, not {value:g}; for {value:g} % write {value / 100:g}")
+    return value
+
+
+def _language(value: Any) -> Any:
+    """Check the spelling of a language label."""
+    if isinstance(value, bool):  # YAML reads the bare word no as false
+        raise ValueError(f"a language code is expected, not {str(value).lower()}; YAML needs quotes around 'no'")
+    if isinstance(value, str) and not _LANGUAGE.fullmatch(value):
+        raise ValueError(f"{value!r} is no language code; write a lower-case ISO 639 code such as zh")
+    return value
+
+
+Ratio: TypeAlias = Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=1, allow_inf_nan=False)]
+Count: TypeAlias = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=2**31 - 1)]
+Language: TypeAlias = Annotated[str, BeforeValidator(_language)]
+Tokens: TypeAlias = Annotated[
+    int | Literal["max"],
+    BeforeValidator(parse_tokens),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": TOKENS_LIMIT},
+                {"type": "string", "pattern": r"^([0-9_]+(\.[0-9]+)?([eE]\+?[0-9]+)?\s*[KMBTkmbt]?|max)$"},
+            ]
+        }
+    ),
+]
+
+
+class MixtureSettings(BaseModel):
+    """The mixture that a recipe asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    additional_language: Language = Field("zh", description="The language being added (ISO 639 code).")
+    base_languages: tuple[Language, ...] = Field(
+        ("en",),
+        description="The languages that count as base; documents of any other are dropped (language.other). "
+        "The label code is always base.",
+    )
+    almr: Ratio = Field(
+        0.33,
+        description="Additional-language mixture ratio: the share of training tokens in the additional language. "
+        "0 and 1 are legal; that group is then absent.",
+    )
+    almr_basis: Literal["label", "measured"] = Field(
+        "label",
+        description="What the ratio counts: every token of a dataset labelled with the additional language (label), "
+        "or the tokens found to be in it while tokenizing, wherever they are (measured).",
+    )
+    tokens: Tokens = Field(
+        "max",
+        description="Training tokens, as a number or short (300K, 5M, 100B, 1.7T); rounded down to whole samples. "
+        "max takes the most that keeps every cap.",
+    )
+    sequence_length: Count = Field(2048, description="Tokens in one training sample.")
+    global_batch: Count = Field(256, description="Samples in one training step, for Megatron's arguments.")
+    max_epochs: Annotated[float, BeforeValidator(_no_boolean)] = Field(
+        4.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="How often training may read a dataset, on average over its tokens; a source may set its own.",
+    )
+    domains: dict[str, Ratio] = Field(
+        default_factory=dict,
+        description="Shares of training tokens by domain; domains not named share the rest.",
+    )
+    strategy: Literal["proportional"] = Field(
+        "proportional", description="The preferred shares: proportional to the tokens of each dataset."
+    )
+    valid_fraction: Annotated[float, BeforeValidator(_no_boolean)] = Field(
+        0.001, ge=0, lt=0.5, allow_inf_nan=False, description="Share of documents set aside for validation."
+    )
+    small_datasets: Literal["refuse", "drop"] = Field(
+        "refuse", description="What to do with a dataset shorter than 64 sequences, which training would repeat oddly."
+    )
+
+    @field_validator("additional_language")
+    @classmethod
+    def _not_code(cls, value: str) -> str:
+        if value == CODE_LANGUAGE:
+            raise ValueError("code is always base and cannot be the additional language")
+        return value
+
+    @field_validator("base_languages")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({language for language in value if value.count(language) > 1}):
+            raise ValueError(f"{', '.join(twice)} is listed twice")
+        return value
+
+    @field_validator("domains")
+    @classmethod
+    def _at_most_all(cls, value: dict[str, float]) -> dict[str, float]:
+        total = sum(Fraction(repr(float(share))) for share in value.values())
+        if total > 1 + Fraction(1, 10**9):  # a sum of rounded thirds is one
+            raise ValueError(f"the shares sum to {float(total):g}; they must not exceed 1")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "MixtureSettings":
+        if self.additional_language in self.base_languages:
+            raise ValueError(f"{self.additional_language} is both additional_language and in base_languages")
+        if self.tokens != "max" and self.tokens < self.sequence_length:
+            raise ValueError(f"tokens ({self.tokens:,}) is less than one sequence ({self.sequence_length:,} tokens)")
+        return self

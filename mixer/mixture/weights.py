@@ -1,0 +1,283 @@
+"""The solver: token counts and a recipe's wishes in, samples and weights of every dataset out. Numbers only, no files.
+
+Stands between tokenizing and writing: the build hands over an ``Inventory`` and gets a ``Mixture``, which the export
+turns into ``mixture.json`` and Megatron's files. The steps are
+
+1. leave out, or refuse, datasets too small to train on (``inventory.py``);
+2. prove exactly that a mixture exists, and find the largest one for ``tokens: max`` (``feasibility.py``), or say why
+   there is none and what would be possible (``explain.py``);
+3. find the shares nearest to the preferred ones, which are proportional to tokens (``shares.py``);
+4. make whole samples of them (``rounding.py``); the weight of a dataset is its samples over all samples, because with
+   exactly these weights Megatron's blending rule draws exactly these samples.
+
+Everything is computed in the order of the names, so that the order of the sources changes nothing.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixer.mixture.explain import explain
+from mixer.mixture.feasibility import SAMPLES_LIMIT, Problem, pose
+from mixer.mixture.inventory import Basis, Inventory, Target, too_small, usable
+from mixer.mixture.rounding import apportion, round_cells, settle
+from mixer.mixture.settings import MixtureSettings
+from mixer.mixture.shares import Shares, nearest_shares
+
+__all__ = ["Inventory", "Mixture", "Target", "largest_training", "plan", "solve", "too_small"]
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A mixture; entry ``k`` of an array belongs to dataset ``k`` of the inventory.
+
+    Parameters
+    ----------
+    samples
+        Training samples S.
+    samples_max
+        The most samples that training with these weights may draw without breaking a cap (``largest_training``).
+    n
+        int64[K]: samples of each dataset; they sum to ``samples``.
+    weights
+        float64[K]: n / samples.
+    epochs
+        float64[K]: n * sequence_length / tokens; 0 for a dataset without tokens.
+    shares
+        float64[K]: the real shares before rounding.
+    realised
+        Share of the samples that are of datasets labelled with the additional language.
+    measured
+        The sum of weights times measured additional shares.
+    target, basis
+        The ALMR that was asked for, and what it counts.
+    binding
+        The names of datasets that get what their caps allow (within the last sample).
+    left_out
+        The datasets without samples, by name, with the cause.
+    """
+
+    samples: int
+    samples_max: int
+    n: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    epochs: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    realised: float
+    measured: float
+    target: float
+    basis: Basis
+    binding: list[str]
+    left_out: dict[str, str]
+
+
+def plan(inventory: Inventory, settings: MixtureSettings) -> Mixture:
+    """Find the mixture that a recipe asks for.
+
+    Raises
+    ------
+    InfeasibleError
+        A dataset is too small and shall be refused, or no mixture keeps every constraint.
+    """
+    target = Target(
+        settings.almr,
+        settings.sequence_length,
+        settings.almr_basis,
+        settings.domains,
+        settings.additional_language,
+    )
+    allowed = usable(inventory, settings.sequence_length, settings.small_datasets)
+    return solve(inventory, target, None if settings.tokens == "max" else settings.tokens, allowed)
+
+
+def solve(
+    inventory: Inventory, target: Target, tokens: int | None = None, allowed: NDArray[np.bool_] | None = None
+) -> Mixture:
+    """Find the mixture of a target.
+
+    Parameters
+    ----------
+    inventory
+        The datasets.
+    target
+        The ALMR and what goes with it.
+    tokens
+        How many tokens to train on; a last part of a sample is not used. None for the most that the caps allow.
+    allowed
+        bool[K]: which datasets may get samples; default all.
+
+    Raises
+    ------
+    InfeasibleError
+        There is no such mixture; the message names what is in the way, the remedy what is possible.
+    """
+    order = np.array(sorted(range(len(inventory.names)), key=inventory.names.__getitem__), np.int64)
+    inventory = inventory.take(order)
+    given = np.ones(len(order), np.bool_) if allowed is None else allowed[order]
+    given = given & (inventory.tokens > 0)
+    problem = pose(inventory, given, target)
+    size = None if tokens is None else tokens // target.sequence_length
+    if size is not None and not 1 <= size <= SAMPLES_LIMIT:
+        raise ValueError(f"{tokens} tokens are not between one sample and {SAMPLES_LIMIT:,}")
+    samples = problem.largest_samples() if size is None else size
+    if samples < 1 or (size is not None and not problem.feasible(size)):
+        raise explain(inventory, given, target, size)
+    caps = np.array([min(cap, samples) for cap in problem.caps], np.int64)
+    goal = problem.nearest_sum(samples)
+    shares = _shares(inventory, problem, target, samples, caps, goal)
+    n = _samples(inventory, problem, target, samples, caps, goal, shares)
+    _check(n, caps, inventory, problem, target, samples)
+    back = np.argsort(order)
+    weights = n / samples
+    epochs = n * np.float64(target.sequence_length) / np.maximum(inventory.tokens, 1)
+    return Mixture(
+        samples=samples,
+        samples_max=largest_training(n, problem.caps),
+        n=n[back],
+        weights=weights[back],
+        epochs=epochs[back],
+        shares=shares[back],
+        realised=int(n[inventory.additional].sum()) / samples,
+        measured=float(weights @ inventory.measured),
+        target=target.almr,
+        basis=target.basis,
+        binding=[name for k, name in enumerate(inventory.names) if n[k] and shares[k] * samples > problem.caps[k] - 1],
+        left_out={
+            name: _why_left_out(inventory, given, problem, target, k)
+            for k, name in enumerate(inventory.names)
+            if not n[k]
+        },
+    )
+
+
+def largest_training(n: NDArray[np.int64], caps: tuple[int, ...]) -> int:
+    """Return the most samples S' that training with weights n / S may draw with no dataset drawn above its cap.
+
+    Before Megatron's rule picks dataset p at step t (from 0), no dataset lags behind its weight by more than p does,
+    and the lags sum to 0; so p does not run ahead, and after S' samples c_p <= floor(w_p (S' - 1)) + 1. S' is the
+    largest for which that bound is within every cap; it is at least S.
+
+    Parameters
+    ----------
+    n
+        int64[K]: samples of each dataset; a dataset without any has weight 0 and is never drawn.
+    caps
+        The most samples of each.
+    """
+    samples = int(n.sum())
+    return min((cap * samples - 1) // count + 1 for count, cap in zip(n.tolist(), caps, strict=True) if count)
+
+
+def _shares(
+    inventory: Inventory,
+    problem: Problem,
+    target: Target,
+    samples: int,
+    caps: NDArray[np.int64],
+    goal: Fraction,
+) -> NDArray[np.float64]:
+    """Return the real shares nearest to the tokens: float64[K], 0 where a dataset can have none."""
+    column = np.full(len(caps), -1, np.int64)
+    amounts: list[float] = []
+    for part in problem.columns:
+        if part.share > 0:
+            column[list(part.members)] = len(amounts)
+            amounts.append(float(part.share))
+    inside = np.flatnonzero((caps > 0) & (column >= 0))
+    score = inventory.additional.astype(np.float64) if target.basis == "label" else inventory.measured
+    found: Shares = nearest_shares(
+        inventory.tokens[inside].astype(np.float64),
+        caps[inside] / samples,
+        column[inside],
+        np.array(amounts),
+        score[inside],
+        float(goal / samples),
+    )
+    shares = np.zeros(len(caps))
+    shares[inside] = found.shares
+    return shares
+
+
+def _samples(
+    inventory: Inventory,
+    problem: Problem,
+    target: Target,
+    samples: int,
+    caps: NDArray[np.int64],
+    goal: Fraction,
+    shares: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Make whole samples of the shares: the language, then domains by groups, then datasets."""
+    wanted = np.minimum(shares * samples, caps)
+    names = sorted(set(inventory.domain))
+    domain = np.array([names.index(name) for name in inventory.domain], np.int64)
+    cell = 2 * domain + inventory.additional
+    count = 2 * len(names)
+    named = [part for part in problem.columns if part.domain is not None]
+    where = {part.domain: g for g, part in enumerate(named)}
+    exact = [part.share * samples for part in named]
+    language = inventory.additional
+    totals = round_cells(
+        np.bincount(cell, wanted, count).astype(np.float64),
+        np.array([min(int(caps[cell == c].sum()), samples) for c in range(count)], np.int64),
+        np.tile([False, True], len(names)),
+        np.repeat(np.array([where.get(name, -1) for name in names], np.int64), 2),
+        np.array([part // 1 for part in exact], np.int64),
+        np.array([float(part % 1) for part in exact]),
+        samples,
+        _language_samples(problem.almr * samples, Fraction(target.almr) * samples, goal)
+        if target.basis == "label"
+        else round(float(wanted[language].sum())),
+    )
+    n = np.zeros(len(caps), np.int64)
+    for c in range(count):
+        inside = np.flatnonzero(cell == c)
+        n[inside] = apportion(int(totals[c]), wanted[inside], caps[inside])
+    if target.basis == "measured":
+        n = settle(n, wanted, caps, domain, inventory.measured, float(goal))
+    return n
+
+
+def _language_samples(wanted: Fraction, as_float: Fraction, goal: Fraction) -> int:
+    """Return the whole number nearest to the samples ``wanted`` that lies beside the reachable sum ``goal``.
+
+    A tie goes to the side on which the float lies that stands for the decimal ratio, else down.
+    """
+    return min({goal // 1, -(-goal // 1)}, key=lambda count: (abs(count - wanted), abs(count - as_float), count))
+
+
+def _why_left_out(inventory: Inventory, allowed: NDArray[np.bool_], problem: Problem, target: Target, k: int) -> str:
+    """Say why dataset ``k`` has no samples."""
+    if not inventory.tokens[k]:
+        return "no training tokens"
+    if not allowed[k]:
+        return "too small"
+    if not problem.caps[k]:
+        return f"{inventory.max_epochs[k]:g} epochs are less than one sample"
+    if target.domains.get(inventory.domain[k]) == 0:
+        return f"domain {inventory.domain[k]} has the share 0"
+    return "its share is less than a sample"
+
+
+def _check(
+    n: NDArray[np.int64],
+    caps: NDArray[np.int64],
+    inventory: Inventory,
+    problem: Problem,
+    target: Target,
+    samples: int,
+) -> None:
+    """Hold the result against every promise once more, in whole numbers; a failure is a defect of this room."""
+    broken = []
+    if int(n.sum()) != samples or (n < 0).any() or (n > caps).any():
+        broken.append("sum and caps")
+    language = int(n[inventory.additional].sum())
+    if target.basis == "label" and abs(language - problem.almr * samples) > Fraction(1, 2):
+        broken.append("ALMR")
+    for part in problem.columns:
+        if abs(int(n[list(part.members)].sum()) - part.share * samples) >= 1 and part.domain is not None:
+            broken.append(f"domain {part.domain}")
+    if broken:
+        raise ArithmeticError(f"the mixture of {samples} samples is not exact: {', '.join(broken)}")
