@@ -1,0 +1,177 @@
+"""The fourth stage: shards -> one Megatron prefix per split, source and language, and then their final name.
+
+A mixture then has dozens of prefixes instead of thousands. ``finalize`` names the directory by its contents: Megatron
+keeps indices in a cache that knows paths but not contents, and would use stale ones for a rebuild at the same path.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from mixer.engine.disk import full_disk
+from mixer.engine.keys import key_of
+from mixer.engine.outputs import OutputFile, Outputs, complete
+from mixer.engine.stage import Progress, Receipt, Task
+from mixer.errors import BrokenPromiseError
+from mixer.manifest import Hashes, content_id, prefix_of
+from mixer.megatron import indexed
+from mixer.tokenize.shard import SHARDS
+
+DATASETS = "run/datasets/"
+SUMMED = ("documents", "tokens", "additional", "neutral", "labelled", "bytes")
+_BUILDING = ".building-"
+_PIECE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Join:
+    """The stage ``join`` over the receipts of ``tokenize``.
+
+    Parameters
+    ----------
+    receipts
+        Of every task of ``tokenize``.
+    vocab_size
+        Decides the type of the ids.
+    """
+
+    receipts: Sequence[Receipt]
+    vocab_size: int
+    name: str = "join"
+
+    def tasks(self) -> Sequence[Task]:
+        """Plan a task per dataset, ``<split>/<source>-<language>``; its shards in the order of their numbers."""
+        found: dict[str, list[_Shard]] = {}
+        for receipt in self.receipts:
+            number = receipt.task.rsplit("/", 1)[1]
+            for counts in receipt.counts["datasets"]:
+                dataset = f"{counts['split']}/{counts['source']}-{counts['language']}"
+                found.setdefault(dataset, []).append(_Shard.of(f"{dataset}/{number}", counts, receipt.outputs))
+        tasks = []
+        for dataset in sorted(found):
+            shards = sorted(found[dataset], key=lambda shard: int(shard.path.name))
+            key = key_of(self.name, self.vocab_size, [shard.key for shard in shards])
+            tasks.append(Task(dataset, key, sum(shard.bytes for shard in shards), shards))
+        return tasks
+
+    def run(self, task: Task, outputs: Outputs, progress: Progress) -> dict[str, Any]:
+        """Join the shards of one dataset.
+
+        Returns
+        -------
+        ``split``, ``source``, ``language``, and the sums of the shards' counts, in the shards' order.
+
+        Raises
+        ------
+        BrokenPromiseError
+            A shard is not what its receipt says.
+        """
+        shards: list[_Shard] = task.payload
+        parts = [
+            indexed.Shard(outputs.root / f"{shard.path}.bin", outputs.root / f"{shard.path}.lengths.npy")
+            for shard in shards
+        ]
+        with (
+            outputs.open(f"{DATASETS}{task.id}.bin") as bin_file,
+            outputs.open(f"{DATASETS}{task.id}.idx") as idx_file,
+        ):
+            index = indexed.join(parts, bin_file, idx_file, indexed.token_dtype(self.vocab_size))
+        counts = {name: sum(shard.counts[name] for shard in shards) for name in SUMMED}
+        if (index.documents, index.tokens) != (counts["documents"], counts["tokens"]):
+            raise BrokenPromiseError(
+                f"the shards of {task.id} hold {index.documents:,} documents and {index.tokens:,} tokens, but their "
+                f"receipts say {counts['documents']:,} and {counts['tokens']:,}",
+                f"remove {outputs.root / SHARDS / task.id} and run the same command again",
+            )
+        progress(documents=index.documents, size=counts["bytes"], kept=index.documents)
+        labels = {name: shards[0].counts[name] for name in ("split", "source", "language")}
+        return {**labels, **counts, "base": counts["tokens"] - counts["additional"]}
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A shard as its receipt describes it; ``path`` is relative to the build directory and without suffix."""
+
+    path: Path
+    bytes: int
+    key: tuple[str, str]
+    counts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, counts: Mapping[str, Any], files: Mapping[str, OutputFile]) -> "_Shard":
+        path = SHARDS + name
+        ids, lengths = files[f"{path}.bin"], files[f"{path}.lengths.npy"]
+        return cls(Path(path), ids.bytes, (ids.xxh64, lengths.xxh64), counts)
+
+
+def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
+    """Give joined datasets their final place, ``megatron/<content id>/``, as hard links where that is possible.
+
+    The directory appears when all its files are there. Where it stands already, missing files are put back.
+
+    Parameters
+    ----------
+    root
+        The build directory.
+    receipts
+        Of every task of ``join``.
+
+    Returns
+    -------
+    The content id.
+
+    Raises
+    ------
+    BrokenPromiseError
+        A file that has to be put back is not what its receipt says.
+    DiskError
+        The file system has no hard links, and no space for copies.
+    """
+    files: dict[str, OutputFile] = {}
+    hashes = []
+    for receipt in receipts:
+        pair = {suffix: receipt.outputs[f"{DATASETS}{receipt.task}.{suffix}"] for suffix in ("bin", "idx")}
+        files.update({f"{receipt.task}.{suffix}": file for suffix, file in pair.items()})
+        hashes.append((receipt.task, Hashes(bin=pair["bin"].xxh64, idx=pair["idx"].xxh64)))
+    identity = content_id(hashes)
+    target = root / prefix_of(identity, "")
+    with full_disk(target):
+        for abandoned in target.parent.glob(f"{_BUILDING}*"):
+            shutil.rmtree(abandoned)
+        if target.is_dir():
+            for name, file in files.items():
+                if not (target / name).is_file() or (target / name).stat().st_size != file.bytes:
+                    _check(root / DATASETS / name, file)
+                    _place(root / DATASETS / name, target / name)
+        else:
+            building = target.with_name(_BUILDING + identity)
+            building.mkdir(parents=True)
+            for name in files:
+                _place(root / DATASETS / name, building / name)
+            building.rename(target)
+    return identity
+
+
+def _place(source: Path, target: Path) -> None:
+    """Link a file to another name, or copy it where the file system cannot."""
+    with complete(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+
+
+def _check(path: Path, file: OutputFile) -> None:
+    """Hash a file that a damaged directory shares with us: as a hard link it may have the same damage."""
+    digest = xxhash.xxh64()
+    with path.open("rb") as opened:
+        while piece := opened.read(_PIECE_BYTES):
+            digest.update(piece)
+    if digest.hexdigest() != file.xxh64:
+        raise BrokenPromiseError(f"{path} has been changed", "remove it and run the same command again")
