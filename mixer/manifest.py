@@ -1,0 +1,179 @@
+"""``mixture.json``, typed: what a build holds and promises, and the one file that everything else is found from.
+
+The last stage writes it; ``verify`` holds it against the files; training and later mixes read it. Format version 1
+holds at least the fields below, and a reader passes over keys that it does not know. Prefixes are relative to the
+file and ``/``-separated, so that a build can be moved.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+import xxhash
+from msgspec import Meta
+
+from mixer.errors import BrokenPromiseError, UsageError
+
+NAME = "mixture.json"
+FORMAT = 1
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Amount: TypeAlias = Annotated[int, Meta(gt=0)]
+Share: TypeAlias = Annotated[float, Meta(ge=0.0, le=1.0)]
+Basis: TypeAlias = Literal["label", "measured"]
+Role: TypeAlias = Literal["additional", "base"]
+
+
+class Tokenizer(msgspec.Struct, frozen=True, kw_only=True):
+    """The vocabulary that tokens are counted in.
+
+    ``eod`` is the id that ends every document; ``bos`` says whether one begins with the vocabulary's BOS. ``sha256``
+    is that of the vocabulary's file.
+    """
+
+    name: str
+    vocab_size: Amount
+    eod: Count
+    bos: bool
+    sha256: str
+
+
+class Almr(msgspec.Struct, frozen=True, kw_only=True):
+    """The additional-language mixture ratio: asked for, and had by label and by the language of the text."""
+
+    target: Share
+    basis: Basis
+    realised: Share
+    measured: Share
+
+
+class Hashes(msgspec.Struct, frozen=True, kw_only=True):
+    """xxh64 (16 hex digits) of a prefix's two files."""
+
+    bin: str
+    idx: str
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+    """All training documents of one (source, language), or a numbered part of them: one Megatron prefix.
+
+    ``additional_tokens`` and ``base_tokens`` hold their part of the neutral ones, rounded to whole tokens. ``weight``
+    is the dataset's samples over all samples; ``epochs`` is how often training reads it, samples times sequence length
+    over tokens. One without samples has weight 0 and stays out of ``blend.json``, but its files are there and hashed,
+    so that another mix can draw from it.
+    """
+
+    prefix: str
+    source: str
+    language: str
+    domain: str
+    role: Role
+    documents: Amount
+    tokens: Amount
+    additional_tokens: Count
+    base_tokens: Count
+    neutral_tokens: Count
+    samples: Count
+    weight: Share
+    epochs: Annotated[float, Meta(ge=0.0)]
+    max_epochs: Annotated[float, Meta(ge=0.0)]
+    xxh64: Hashes
+
+    @property
+    def additional_share(self) -> float:
+        """The measured part of the dataset's tokens in the additional language."""
+        return self.additional_tokens / self.tokens
+
+
+class ValidDataset(msgspec.Struct, frozen=True, kw_only=True):
+    """The validation documents of one (source, language)."""
+
+    prefix: str
+    source: str
+    language: str
+    documents: Amount
+    tokens: Amount
+    xxh64: Hashes
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole of ``mixture.json``. ``datasets`` stand in the order of Megatron's blend, which breaks ties by it."""
+
+    format: Annotated[int, Meta(ge=FORMAT, le=FORMAT)] = FORMAT
+    recipe: str
+    build: str
+    tokenizer: Tokenizer
+    sequence_length: Amount
+    samples: Amount
+    samples_max: Amount
+    tokens: Amount
+    almr: Almr
+    datasets: tuple[Dataset, ...]
+    valid: tuple[ValidDataset, ...]
+    additional_language: str | None = None
+    global_batch: int | None = None
+    seed: int | None = None
+
+    @property
+    def entries(self) -> "list[Dataset | ValidDataset]":
+        """Everything that has files: the datasets, then the validation sets."""
+        return [*self.datasets, *self.valid]
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the bytes of ``mixture.json``: keys in the order of this module, floats as ``repr`` writes them."""
+    text = json.dumps(msgspec.to_builtins(manifest), indent=2, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
+
+
+def read(build_dir: Path) -> Manifest:
+    """Read the ``mixture.json`` of a build.
+
+    Raises
+    ------
+    UsageError
+        There is no build in ``build_dir``.
+    BrokenPromiseError
+        The file is not JSON, is of another format version, or misses a field.
+    """
+    path = build_dir / NAME
+    try:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(
+            f"there is no finished build in {build_dir}: {NAME} is missing",
+            "name the directory that `mixer build` wrote, or run the same build command again to finish it",
+        ) from error
+    try:
+        version = msgspec.json.decode(content, type=_Version).format
+        if version != FORMAT:
+            raise BrokenPromiseError(
+                f"{path} has format version {version}; this mixer reads version {FORMAT}",
+                "use the version of mixer that made the build",
+            )
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BrokenPromiseError(f"{path} is damaged: {error}", "run the same build command again") from error
+
+
+def content_id(files: Iterable[tuple[str, Hashes]]) -> str:
+    """Name a set of dataset files by their contents: 32 hex digits, the directory they live in.
+
+    Parameters
+    ----------
+    files
+        Name below that directory, without suffix (``train/wanjuan-zh``), and the hashes; in any order.
+    """
+    lines = sorted(f"{name}\t{hashes.bin}\t{hashes.idx}\n" for name, hashes in files)
+    return str(xxhash.xxh3_128_hexdigest("".join(lines).encode()))
+
+
+def prefix_of(build: str, name: str) -> str:
+    """Return where the dataset ``name`` (``train/wanjuan-zh``) of a build lies, relative to the build directory."""
+    return f"megatron/{build}/{name}"

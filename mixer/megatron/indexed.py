@@ -1,0 +1,276 @@
+r"""Megatron's dataset files, written, joined and checked: ``.bin`` holds token ids, ``.idx`` where each document lies.
+
+Tokenizing leaves shards (ids and document lengths); ``join`` makes one prefix of many, and ``read_index`` is how a
+build is proved later. The ``.idx``, little endian and without padding, for ``n`` documents of one sequence each:
+
+======  ==========  ======================================================
+offset  bytes       content
+======  ==========  ======================================================
+0       9           ``MMIDIDX\0\0``
+9       8           uint64 version, 1
+17      1           uint8 code of the ids' type: 4 = int32, 8 = uint16
+18      8           uint64 number of sequences, n
+26      8           uint64 number of document indices, n + 1
+34      4 n         int32 tokens of each document, its EOD included
+34+4n   8 n         int64 byte at which each document begins in the .bin
+34+12n  8 (n + 1)   int64 document indices, 0 to n
+======  ==========  ======================================================
+
+Every array is written and read in pieces, so memory does not grow with the number of documents.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixer.errors import BrokenPromiseError
+
+MAGIC: Final = b"MMIDIDX\x00\x00"
+VERSION: Final = 1
+HEADER: Final = struct.Struct("<9sQBQQ")
+TYPE_CODES: Final[dict[str, int]] = {"int32": 4, "uint16": 8}
+UINT16_BELOW: Final = 65_500
+"""Megatron-core keeps ids in uint16 for vocabularies smaller than this (``DType.optimal_dtype``)."""
+MAX_DOCUMENTS: Final = 2**31 - 1
+"""Megatron numbers the documents of a prefix in int32."""
+PIECE_DOCUMENTS: Final = 1 << 20
+"""Documents whose numbers are in memory at once: 8 MB an array."""
+PIECE_BYTES: Final = 16 << 20
+"""Bytes of a ``.bin`` that are copied at once."""
+
+
+class Writable(Protocol):
+    """A file open for writing; it need not seek."""
+
+    def write(self, data: memoryview, /) -> int:
+        """Write all of ``data``."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """What an ``.idx`` says: documents, tokens with every EOD, and the type of the ids."""
+
+    documents: int
+    tokens: int
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A part of a dataset: ids in ``bin``, and ``lengths``, a ``.npy`` of int32[documents]."""
+
+    bin: Path
+    lengths: Path
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """Return the type that Megatron keeps the ids of such a vocabulary in: uint16 or int32."""
+    return np.dtype("<u2" if vocab_size < UINT16_BELOW else "<i4")
+
+
+def write_index(file: Writable, lengths: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> Index:
+    """Write an ``.idx``.
+
+    Parameters
+    ----------
+    file
+        Where to; everything is written in order.
+    lengths
+        Tokens of each document in pieces, int[documents of the piece]; gone over three times, so no generator.
+    dtype
+        Of the ids in the ``.bin``.
+
+    Raises
+    ------
+    ValueError
+        There is no document, there are too many, or one is empty or longer than int32 can say.
+    """
+    if iter(lengths) is lengths:
+        raise ValueError("lengths are gone over three times: give a list of arrays, or what can be iterated again")
+    documents = tokens = 0
+    for piece in lengths:
+        if len(piece) and not (piece.min() > 0 and piece.max() <= np.iinfo(np.int32).max):
+            raise ValueError("a document must have between 1 and 2**31 - 1 tokens")
+        documents += len(piece)
+        tokens += int(piece.sum(dtype=np.int64))
+    if not 0 < documents <= MAX_DOCUMENTS:
+        raise ValueError(f"a dataset must have between 1 and 2**31 - 1 documents, not {documents}")
+    code = TYPE_CODES[dtype.name]
+    file.write(memoryview(HEADER.pack(MAGIC, VERSION, code, documents, documents + 1)))
+    for piece in lengths:
+        _write(file, np.ascontiguousarray(piece, "<i4"))
+    begin = 0
+    for piece in lengths:
+        pointers, begin = _pointers(piece, begin, dtype.itemsize)
+        _write(file, pointers)
+    for first in range(0, documents + 1, PIECE_DOCUMENTS):
+        _write(file, np.arange(first, min(first + PIECE_DOCUMENTS, documents + 1), dtype="<i8"))
+    return Index(documents, tokens, dtype)
+
+
+def _write(file: Writable, array: NDArray[Any]) -> None:
+    if len(array):  # a memoryview of nothing cannot be cast to bytes
+        file.write(array.view(np.uint8).data)
+
+
+def _pointers(lengths: NDArray[Any], begin: int, itemsize: int) -> tuple[NDArray[np.int64], int]:
+    """Return the byte at which each document begins if the first does at ``begin``, and where the last ends."""
+    ends = np.cumsum(lengths, dtype="<i8") * itemsize + begin
+    pointers = np.empty_like(ends)
+    pointers[:1] = begin
+    pointers[1:] = ends[:-1]
+    return pointers, int(ends[-1]) if len(ends) else begin
+
+
+def join(shards: Sequence[Shard], bin_file: Writable, idx_file: Writable, dtype: np.dtype[Any]) -> Index:
+    """Write shards as one prefix, in their order.
+
+    Memory holds the lengths of one shard at a time and ``PIECE_BYTES`` of ids.
+
+    Parameters
+    ----------
+    shards
+        Those without documents add nothing; all together hold at least one.
+    bin_file, idx_file
+        Where to.
+    dtype
+        Of the ids in the shards.
+
+    Raises
+    ------
+    BrokenPromiseError
+        The size of a shard's ``.bin`` is not what its lengths say.
+    ValueError
+        As ``write_index``.
+    """
+    buffer = bytearray(PIECE_BYTES)
+    for shard in shards:
+        tokens = int(_load_lengths(shard.lengths).sum(dtype=np.int64))
+        copied = _copy(shard.bin, bin_file, buffer)
+        if copied != tokens * dtype.itemsize:
+            raise BrokenPromiseError(
+                f"{shard.bin} has {copied:,} bytes, but its lengths say {tokens * dtype.itemsize:,}",
+                "remove it and run the same command again",
+            )
+    return write_index(idx_file, _LengthFiles([shard.lengths for shard in shards]), dtype)
+
+
+def _copy(path: Path, to: Writable, buffer: bytearray) -> int:
+    """Copy a file through ``buffer`` and return its size."""
+    copied = 0
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            to.write(memoryview(buffer)[:size])
+            copied += size
+    return copied
+
+
+def _load_lengths(path: Path) -> NDArray[np.int32]:
+    return np.load(path, allow_pickle=False)
+
+
+class _LengthFiles:
+    """The lengths of many shards, loaded one after the other whenever they are gone over."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        return map(_load_lengths, self._paths)
+
+
+class IndexFile:
+    """An ``.idx`` that has been checked from end to end, mapped into memory."""
+
+    def __init__(self, prefix: Path) -> None:
+        """Read and check; the parameters and errors are those of ``read_index``."""
+        self._path = prefix.with_name(prefix.name + ".idx")
+        self._map = self._open()
+        documents, self.dtype = self._header()
+        tail = HEADER.size + 4 * documents
+        self.lengths: NDArray[np.int32] = self._map[HEADER.size : tail].view("<i4")
+        self._begins: NDArray[np.int64] = self._map[tail : tail + 8 * documents].view("<i8")
+        self._numbers: NDArray[np.int64] = self._map[tail + 8 * documents :].view("<i8")
+        self.tokens = self._check()
+        self.documents = documents
+
+    def ends(self, first: int, last: int) -> NDArray[np.int64]:
+        """Return where documents ``first`` to ``last`` (not included) end: the token after each one's last."""
+        return self._begins[first:last] // self.dtype.itemsize + self.lengths[first:last]
+
+    def _open(self) -> NDArray[np.uint8]:
+        try:
+            return np.memmap(self._path, np.uint8, "r")
+        except FileNotFoundError as error:
+            raise self._broken("is missing") from error
+        except ValueError as error:  # an empty file cannot be mapped
+            raise self._broken("is empty") from error
+
+    def _header(self) -> tuple[int, np.dtype[Any]]:
+        if len(self._map) < HEADER.size:
+            raise self._broken(f"has {len(self._map)} bytes, too few for a header")
+        magic, version, code, sequences, indices = HEADER.unpack(self._map[: HEADER.size].tobytes())
+        if magic != MAGIC or version != VERSION:
+            raise self._broken("does not begin as a Megatron index of version 1")
+        names = [name for name, known in TYPE_CODES.items() if known == code]
+        if not names:
+            raise self._broken(f"names the unknown type {code} of ids")
+        if not 0 < sequences <= MAX_DOCUMENTS or indices != sequences + 1:
+            raise self._broken(f"counts {sequences} documents and {indices} document indices")
+        if len(self._map) != HEADER.size + 20 * sequences + 8:
+            raise self._broken(f"has {len(self._map):,} bytes, but {sequences:,} documents take another number")
+        return sequences, np.dtype(names[0])
+
+    def _check(self) -> int:
+        """Return the tokens, after the three arrays have been held against one another."""
+        begin = 0
+        for first in range(0, len(self.lengths), PIECE_DOCUMENTS):
+            piece = slice(first, first + PIECE_DOCUMENTS)
+            lengths = self.lengths[piece]
+            pointers, begin = _pointers(lengths, begin, self.dtype.itemsize)
+            self._expect(lengths > 0, first, "is empty")
+            self._expect(self._begins[piece] == pointers, first, "does not begin where the one before it ends")
+            numbers = np.arange(first, first + len(lengths), dtype=np.int64)
+            self._expect(self._numbers[piece][: len(lengths)] == numbers, first, "is numbered wrongly")
+        if self._numbers[-1] != len(self.lengths):
+            raise self._broken("does not end its documents where its sequences end")
+        return begin // self.dtype.itemsize
+
+    def _expect(self, holds: NDArray[np.bool_], first: int, what: str) -> None:
+        if not holds.all():
+            raise self._broken(f"is inconsistent: document {first + int(np.argmin(holds)):,} {what}")
+
+    def _broken(self, what: str) -> BrokenPromiseError:
+        return BrokenPromiseError(f"{self._path} {what}", "restore the file, or build again")
+
+
+def read_index(prefix: Path) -> IndexFile:
+    """Read an ``.idx``, check all of it, and hold the size of the ``.bin`` beside it against it.
+
+    Parameters
+    ----------
+    prefix
+        Path of the two files without suffix.
+
+    Raises
+    ------
+    BrokenPromiseError
+        A file is missing, or is not what Megatron would read; the message names the file and the fault.
+    """
+    index = IndexFile(prefix)
+    path = prefix.with_name(prefix.name + ".bin")
+    expected = index.tokens * index.dtype.itemsize
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise BrokenPromiseError(f"{path} is missing", "restore the file, or build again") from error
+    if size != expected:
+        raise BrokenPromiseError(
+            f"{path} has {size:,} bytes, but its .idx says {expected:,}", "restore the file, or build again"
+        )
+    return index

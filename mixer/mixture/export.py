@@ -1,0 +1,258 @@
+"""What Megatron is handed: ``megatron/blend.json`` and ``megatron/args.txt``, and ``mixture.json`` with them.
+
+The end of the stage *mix*: weights are known, the datasets have their final names. ``relocate`` rewrites the absolute
+paths after a build was moved; ``verify`` reads these files back through ``read_blend`` and ``read_flags``.
+
+``blend.json`` is what ``--per-split-data-args-path`` takes: for each split a flat list of weight and prefix, or null.
+Weights are written with ``repr``, so Megatron reads the very floats of ``mixture.json``. Datasets without samples are
+left out (Megatron wants weights above 0), and so are validation sets that do not hold one sequence.
+
+``args.txt`` holds only flags that Megatron knows since core 0.14, one a line, quoted as a shell would want them.
+``--train-samples`` is exactly ``samples``: for that number the weights give every dataset its whole number of samples.
+Megatron itself trains on whole global batches and throws the rest away, less than one batch, so nothing is rounded
+here.
+"""
+
+import json
+import math
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mixer.engine.outputs import Outputs
+from mixer.errors import BrokenPromiseError, UsageError
+from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, encode, read
+from mixer.megatron.blend import needed_surplus
+
+BLEND = "megatron/blend.json"
+ARGS = "megatron/args.txt"
+CACHE = "megatron/cache"
+"""Where Megatron keeps its indices of a build. Their names hash the prefixes, and so the content id."""
+SPLITS = ("train", "valid", "test")
+
+LLAMA3_HUB = "meta-llama/Meta-Llama-3-8B"
+"""The published tokenizer whose ids and end of document are those of ``llama3``."""
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """One split of ``blend.json``: weights as they are written, and absolute prefixes without suffix."""
+
+    weights: tuple[str, ...]
+    prefixes: tuple[str, ...]
+
+
+def export(outputs: Outputs, manifest: Manifest, tokenizer_file: Path | None = None, root: Path | None = None) -> None:
+    """Write ``megatron/blend.json``, ``megatron/args.txt`` and, last of all, ``mixture.json``.
+
+    Parameters
+    ----------
+    outputs
+        Of the build directory.
+    manifest
+        What to write.
+    tokenizer_file
+        The recipe's tokenizer if it is a path, for Megatron's own flags (``tokenizer_flags``).
+    root
+        Where Megatron will find the build directory; default: where it is.
+    """
+    root = root or outputs.root.resolve()
+    blend: dict[str, list[str] | None] = dict.fromkeys(SPLITS)
+    for split, entries in blended(manifest).items():
+        blend[split] = [text for weight, prefix in entries for text in (repr(weight), str(root / prefix))] or None
+    _write_json(outputs, blend)
+    _write_flags(outputs, [*data_flags(manifest, root), *tokenizer_flags(manifest.tokenizer, tokenizer_file)])
+    with outputs.open(NAME) as file:
+        file.write(encode(manifest))
+
+
+def blended(manifest: Manifest) -> dict[str, list[tuple[float, str]]]:
+    """Return what belongs in ``blend.json``: weight and relative prefix of each dataset, by split.
+
+    A validation set weighs its tokens; one without a whole sequence and the token after it is left out.
+    """
+    valid = usable_valid(manifest)
+    tokens = sum(entry.tokens for entry in valid)
+    return {
+        "train": [(entry.weight, entry.prefix) for entry in blended_datasets(manifest)],
+        "valid": [(entry.tokens / tokens, entry.prefix) for entry in valid],
+    }
+
+
+def blended_datasets(manifest: Manifest) -> list[Dataset]:
+    """Return the datasets that training draws from, in the order of the blend."""
+    return [entry for entry in manifest.datasets if entry.samples]
+
+
+def usable_valid(manifest: Manifest) -> list[ValidDataset]:
+    """Return the validation sets that hold at least one sequence and the token after it."""
+    return [entry for entry in manifest.valid if entry.tokens > manifest.sequence_length]
+
+
+def data_flags(manifest: Manifest, root: Path) -> list[list[str]]:
+    """Return Megatron's flags for the data of a build that stands in ``root``, each with its values."""
+    drawn = blended_datasets(manifest)
+    surplus = needed_surplus(
+        [entry.weight for entry in drawn],
+        [entry.tokens for entry in drawn],
+        manifest.sequence_length,
+        manifest.samples,
+    )
+    return [
+        ["--per-split-data-args-path", str(root / BLEND)],
+        ["--data-cache-path", str(root / CACHE)],
+        ["--train-samples", str(manifest.samples)],
+        ["--seq-length", str(manifest.sequence_length)],
+        *([["--mid-level-dataset-surplus", repr(surplus)]] if surplus is not None else []),
+    ]
+
+
+def tokenizer_flags(tokenizer: Tokenizer, file: Path | None = None) -> list[list[str]]:
+    """Return the flags that give Megatron the vocabulary and its end of document.
+
+    With an end of document that Megatron knows, ``--eod-mask-loss`` keeps it from learning the first token of the
+    next, unrelated document. Only the loss is touched, at one token a document: attention and what is read stay as
+    they are.
+
+    Parameters
+    ----------
+    tokenizer
+        Of the manifest.
+    file
+        A ``tokenizer.json``, or the directory that holds one: Megatron loads that directory. For ``llama3`` it is the
+        name of the published tokenizer; give ``--tokenizer-model`` again to read it from a disk. Of a bare list of
+        ranks Megatron can read nothing: then it is told the size alone, which knows no end of document.
+    """
+    if file is not None and (file.name == "tokenizer.json" or (file / "tokenizer.json").is_file()):
+        model = str((file if file.is_dir() else file.parent).resolve())
+    elif file is None and tokenizer.name == "llama3":
+        model = LLAMA3_HUB
+    else:
+        return [["--tokenizer-type", "NullTokenizer"], ["--vocab-size", str(tokenizer.vocab_size)]]
+    return [["--tokenizer-type", "HuggingFaceTokenizer"], ["--tokenizer-model", model], ["--eod-mask-loss"]]
+
+
+def read_blend(build_dir: Path) -> dict[str, Weighted | None]:
+    """Read ``megatron/blend.json`` as Megatron would, by split.
+
+    Raises
+    ------
+    BrokenPromiseError
+        It is missing, misses a split, or holds a weight or prefix that Megatron would misread or refuse.
+    """
+    path = build_dir / BLEND
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise _broken(path, "is missing") from error
+    except ValueError as error:
+        raise _broken(path, f"is no JSON: {error}") from error
+    if not isinstance(content, dict) or any(split not in content for split in SPLITS):
+        raise _broken(path, f"must have the keys {', '.join(SPLITS)}")
+    return {split: _weighted(path, split, content[split]) for split in SPLITS}
+
+
+def _weighted(path: Path, split: str, entries: object) -> Weighted | None:
+    if entries is None:
+        return None
+    if not isinstance(entries, list) or not entries or len(entries) % 2 or not all(isinstance(e, str) for e in entries):
+        raise _broken(path, f"must hold weight and prefix in turn, all as text, in {split!r}")
+    weights, prefixes = tuple(entries[::2]), tuple(entries[1::2])
+    for weight, prefix in zip(weights, prefixes, strict=True):
+        try:
+            usable = 0 < float(weight) < math.inf
+        except ValueError:
+            usable = False
+        if not usable:
+            raise _broken(path, f"gives {prefix} the weight {weight!r}: Megatron wants a number above 0")
+    if len(set(prefixes)) < len(prefixes):
+        raise _broken(path, f"names a prefix twice in {split!r}")
+    return Weighted(weights, prefixes)
+
+
+def read_flags(build_dir: Path) -> dict[str, list[str]]:
+    """Read ``megatron/args.txt``: the values of each flag.
+
+    Raises
+    ------
+    BrokenPromiseError
+        It is missing or no list of flags.
+    """
+    path = build_dir / ARGS
+    found: dict[str, list[str]] = {}
+    values: list[str] | None = None
+    try:
+        words = shlex.split(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise _broken(path, "is missing") from error
+    except ValueError as error:
+        raise _broken(path, f"cannot be read: {error}") from error
+    for word in words:
+        if word.startswith("--"):
+            values = found[word] = []
+        elif values is None:
+            raise _broken(path, f"begins with {word!r}, which is no flag")
+        else:
+            values.append(word)
+    return found
+
+
+def relocate(build_dir: Path, root: Path | None = None) -> Path:
+    """Rewrite the absolute paths of ``blend.json`` and ``args.txt`` after a move, and return the new root.
+
+    Weights, order and all other flags stay as they are.
+
+    Parameters
+    ----------
+    build_dir
+        The build, where it is now.
+    root
+        Where Megatron will find it; default: where it is now.
+
+    Raises
+    ------
+    UsageError
+        There is no build, or ``root`` is relative.
+    BrokenPromiseError
+        ``blend.json`` names a prefix that is not of this build.
+    """
+    manifest = read(build_dir)
+    root = build_dir.resolve() if root is None else root
+    if not root.is_absolute():
+        raise UsageError(f"the root {root} is not an absolute path", "Megatron needs one: give it in full")
+    known = {entry.prefix for entry in manifest.entries}
+    blend: dict[str, list[str] | None] = {}
+    for split, weighted in read_blend(build_dir).items():
+        blend[split] = None if weighted is None else list(_moved(build_dir / BLEND, weighted, known, root))
+    present = read_flags(build_dir)
+    present["--per-split-data-args-path"] = [str(root / BLEND)]
+    present["--data-cache-path"] = [str(root / CACHE)]
+    outputs = Outputs(build_dir)
+    _write_json(outputs, blend)
+    _write_flags(outputs, [[flag, *values] for flag, values in present.items()])
+    return root
+
+
+def _moved(path: Path, weighted: Weighted, known: set[str], root: Path) -> Iterator[str]:
+    """Yield weights and prefixes, those now below ``root``."""
+    for weight, prefix in zip(weighted.weights, weighted.prefixes, strict=True):
+        relative = "/".join(PurePosixPath(prefix).parts[-4:])
+        if relative not in known:
+            raise _broken(path, f"names {prefix}, which {NAME} does not list")
+        yield weight
+        yield str(root / relative)
+
+
+def _write_json(outputs: Outputs, blend: Mapping[str, list[str] | None]) -> None:
+    with outputs.open(BLEND) as file:
+        file.write(f"{json.dumps(blend, indent=2, ensure_ascii=False)}\n".encode())
+
+
+def _write_flags(outputs: Outputs, lines: list[list[str]]) -> None:
+    with outputs.open(ARGS) as file:
+        file.write("".join(f"{shlex.join(line)}\n" for line in lines).encode())
+
+
+def _broken(path: Path, what: str) -> BrokenPromiseError:
+    return BrokenPromiseError(f"{path} {what}", "build again with the same command: only the mixture is made anew")

@@ -1,0 +1,287 @@
+"""Proves that a build holds what its ``mixture.json`` says, and what Megatron will make of it.
+
+The last step of a build, and a command of its own. Every file is hashed and every index read again (``checks.py``),
+in parallel; beside that, Megatron's rule is replayed over the weights of ``blend.json``, because those are what
+training reads, for the whole run and in constant memory. Everything that is broken is collected before it is raised;
+a build that is whole gets a report of numbers, which ``summary`` prints.
+"""
+
+import os
+import threading
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mixer.engine.stage import Progress
+from mixer.errors import BrokenPromiseError
+from mixer.manifest import NAME, Manifest, read
+from mixer.megatron.blend import Deviation, Replay, group_bounds
+from mixer.mixture import checks
+from mixer.mixture.export import ARGS, BLEND, Weighted, read_blend, read_flags, usable_valid
+
+CHECKPOINTS: Final = (0.01, 0.1, 0.5, 1.0)
+"""Parts of the training at which the report gives the ALMR."""
+_STEPS: Final = 1 << 25
+"""Samples that are replayed between two looks at whether to stop, about a second."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The ALMR of everything up to a part of the training: by label, and by the language of the text."""
+
+    part: float
+    samples: int
+    realised: float
+    measured: float
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What training draws from one dataset of the blend: the replay's ``samples`` against the ``promised`` ones."""
+
+    prefix: str
+    role: str
+    samples: int
+    promised: int
+    weight: float
+    epochs: float
+    max_epochs: float
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found in a build that keeps its promises.
+
+    Parameters
+    ----------
+    build_dir, manifest
+        The build and its ``mixture.json``.
+    rehashed
+        Whether every file was hashed; if not, damage inside a ``.bin`` would not have been seen.
+    files, read_bytes
+        Dataset files that were checked, and what was hashed of them.
+    checkpoints
+        The ALMR at ``CHECKPOINTS``.
+    realised, measured
+        How far the samples of the additional language, and its measured part of all samples, were from their target
+        at any step. What is not the basis of the target has its own share of the whole training for a line.
+    loss_almr
+        The realised ALMR of the positions that ``--eod-mask-loss`` leaves in the loss.
+    datasets
+        Every dataset of the blend, in its order.
+    unused
+        Prefixes of datasets without samples and of validation sets without a whole sequence: not in the blend.
+    leftovers
+        Folders of earlier builds, which ``mixer clean`` would remove.
+    """
+
+    build_dir: Path
+    manifest: Manifest
+    rehashed: bool
+    files: int
+    read_bytes: int
+    checkpoints: tuple[Checkpoint, ...]
+    realised: Deviation
+    measured: Deviation
+    loss_almr: float
+    datasets: tuple[DatasetReport, ...]
+    unused: tuple[str, ...]
+    leftovers: tuple[str, ...]
+
+
+def verify(
+    build_dir: Path,
+    *,
+    rehash: bool = True,
+    workers: int | None = None,
+    root: Path | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check every promise of a build.
+
+    Parameters
+    ----------
+    build_dir
+        The build.
+    rehash
+        Read every file from end to end: its hash, and that each id is of the vocabulary and every document ends with
+        EOD. Otherwise the indices and sizes only.
+    workers
+        Files that are read at once; default: the cores there are.
+    root
+        Where Megatron finds the build, if that is not ``build_dir``: what ``relocate`` was given.
+    progress
+        Told the bytes that were hashed, from one thread at a time.
+
+    Raises
+    ------
+    UsageError
+        There is no build.
+    BrokenPromiseError
+        Anything is not as promised; the message lists all of it, each with its file.
+    """
+    manifest = read(build_dir)
+    root = build_dir.resolve() if root is None else root
+    blend, broken = _check_texts(build_dir, manifest, root)
+    reading = _Reading(progress)
+    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        try:
+            replaying = pool.submit(_replay, manifest, blend, reading) if blend else None
+            told = reading.told if rehash else None
+            reads = [
+                pool.submit(checks.check_files, build_dir, entry, manifest.tokenizer, told)
+                for entry in manifest.entries
+            ]
+            broken += [what for checked in reads for what in checked.result()]
+            replay = replaying.result() if replaying else None
+        except BaseException:
+            reading.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+    if replay:
+        broken += [f"{build_dir / BLEND} {what}" for what in _check_replay(manifest, replay)]
+    if broken or replay is None:
+        listed = "".join(f"\n  - {what}" for what in broken)
+        raise BrokenPromiseError(
+            f"{build_dir} does not hold what it promises:{listed}",
+            "run the same build command again, which makes anew what is not whole; after a move run `mixer relocate`",
+        )
+    return VerifyReport(
+        build_dir=build_dir,
+        manifest=manifest,
+        rehashed=rehash,
+        files=len(checks.SUFFIXES) * len(manifest.entries),
+        read_bytes=reading.bytes,
+        checkpoints=replay.checkpoints,
+        realised=replay.realised,
+        measured=replay.measured,
+        loss_almr=_loss_almr(manifest),
+        datasets=replay.datasets,
+        unused=_unused(manifest),
+        leftovers=tuple(checks.leftovers(build_dir, manifest)),
+    )
+
+
+def _check_texts(build_dir: Path, manifest: Manifest, root: Path) -> tuple[Weighted | None, list[str]]:
+    """Check everything but the dataset files; return the blend of the training, and what is broken."""
+    broken = checks.check_manifest(build_dir / NAME, manifest) + checks.check_unlisted(build_dir, manifest)
+    train = None
+    try:
+        blend = read_blend(build_dir)
+        broken += checks.check_blend(build_dir / BLEND, blend, manifest, root)
+        train = blend["train"]
+    except BrokenPromiseError as error:
+        broken.append(error.message)
+    try:
+        broken += checks.check_flags(build_dir / ARGS, read_flags(build_dir), manifest, root)
+    except BrokenPromiseError as error:
+        broken.append(error.message)
+    return train, broken
+
+
+class _Reading:
+    """Counts what all threads read, passes it on, and ends them all when one is not wanted any more."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.bytes = 0
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def told(self, size: int) -> None:
+        """Add bytes; raises ``CancelledError`` once stopped."""
+        with self._lock:
+            if self._stopped:
+                raise CancelledError
+            self.bytes += size
+            if self._progress is not None:
+                self._progress(size=size)
+
+    def stop(self) -> None:
+        """Let every thread end at its next piece."""
+        self._stopped = True
+
+
+@dataclass(frozen=True)
+class _Replayed:
+    """What the replay of a whole training came to."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    realised: Deviation
+    measured: Deviation
+    datasets: tuple[DatasetReport, ...]
+    bounds: tuple[float, float]
+
+
+def _replay(manifest: Manifest, train: Weighted, reading: _Reading) -> _Replayed | None:
+    """Replay Megatron's rule over the weights of ``blend.json``; None if its prefixes are not those of the build."""
+    listed = {entry.prefix: entry for entry in manifest.datasets}
+    tails = [checks.tail(prefix) for prefix in train.prefixes]
+    if any(tail not in listed for tail in tails):
+        return None
+    datasets = [listed[tail] for tail in tails]
+    group = np.array([entry.role == "additional" for entry in datasets])
+    shares = np.array([entry.additional_share for entry in datasets])
+    almr = manifest.almr
+    lines = (almr.target, almr.measured) if almr.basis == "label" else (almr.realised, almr.target)
+    replay = Replay([float(weight) for weight in train.weights], [group, shares], lines)
+    checkpoints = []
+    for part in CHECKPOINTS:
+        samples = max(1, round(part * manifest.samples))
+        while replay.step < samples:
+            replay.advance(min(samples, replay.step + _STEPS))
+            reading.told(0)
+        counts = replay.counts
+        checkpoints.append(
+            Checkpoint(part, samples, int(counts[group].sum()) / samples, float(counts @ shares) / samples)
+        )
+    realised, measured = replay.deviations
+    low, high = group_bounds(group)
+    # The bound is around the share that the weights give; the line of the target may lie up to half a sample beside it.
+    beside = abs(lines[0] - almr.realised) * manifest.samples
+    drawn = tuple(
+        DatasetReport(
+            prefix=entry.prefix,
+            role=entry.role,
+            samples=samples,
+            promised=entry.samples,
+            weight=entry.weight,
+            epochs=samples * manifest.sequence_length / entry.tokens,
+            max_epochs=entry.max_epochs,
+        )
+        for entry, samples in zip(datasets, replay.counts.tolist(), strict=True)
+    )
+    return _Replayed(tuple(checkpoints), realised, measured, drawn, (low - beside, high + beside))
+
+
+def _check_replay(manifest: Manifest, replay: _Replayed) -> list[str]:
+    """Say what the order that Megatron draws in breaks."""
+    broken = [
+        f"makes Megatron draw {entry.samples:,} samples of {entry.prefix}, but {NAME} says {entry.promised:,}"
+        for entry in replay.datasets
+        if entry.samples != entry.promised
+    ]
+    if replay.checkpoints[-1].realised != manifest.almr.realised:
+        broken.append(f"has an ALMR of {replay.checkpoints[-1].realised}, but {NAME} says {manifest.almr.realised}")
+    low, high = replay.bounds
+    if replay.realised.low < low or replay.realised.high > high:
+        distance, samples = replay.realised.largest
+        broken.append(f"is {distance:.2f} samples of the additional language off its line after {samples:,} samples")
+    return broken
+
+
+def _loss_almr(manifest: Manifest) -> float:
+    """Return the realised ALMR of the positions whose input is no EOD, one a document."""
+    kept = [entry.weight * (1 - entry.documents / entry.tokens) for entry in manifest.datasets]
+    additional = [share for entry, share in zip(manifest.datasets, kept, strict=True) if entry.role == "additional"]
+    return sum(additional) / sum(kept) if any(kept) else 0.0
+
+
+def _unused(manifest: Manifest) -> tuple[str, ...]:
+    """Name what the build holds but Megatron is not handed."""
+    valid = {entry.prefix for entry in usable_valid(manifest)}
+    undrawn = [entry.prefix for entry in manifest.datasets if not entry.samples]
+    return (*undrawn, *(entry.prefix for entry in manifest.valid if entry.prefix not in valid))
