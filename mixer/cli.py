@@ -80,7 +80,7 @@ def build(
     mixer build --almr 0.33
     mixer build my.yaml --almr 0.33 --tokens 1.7T --out /data/mix
     mixer build my.yaml --limit 1000 --set mixture.seed=7 --set sources.dolma.max_epochs=2
-    """
+    """  # noqa: D301 (click wants the character itself)
     from mixer import summary
     from mixer.build import build as build_mixture
     from mixer.build import plan

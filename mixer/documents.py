@@ -19,6 +19,7 @@ column                    type            meaning
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from io import RawIOBase
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -93,27 +94,42 @@ def split(batch: Batch) -> tuple[Batch, Batch]:
 
 
 class ParquetSink:
-    """Write batches of one schema to an open binary file as zstd Parquet; empty input gives a file without columns.
+    """Write batches of one schema to an open binary file as zstd Parquet; no documents give a file without columns.
 
-    Row groups hold whole batches of roughly ``BATCH_BYTES``, so that a reader needs memory for one of them.
+    Row groups hold about ``BATCH_BYTES`` of text or ``BATCH_DOCUMENTS``, however few documents a batch brings, so that
+    a reader needs memory for one of them and a file of scattered documents is not all overhead. Where they are cut
+    depends on the documents alone.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes] | RawIOBase) -> None:
         self._file = file
         self._writer: pq.ParquetWriter | None = None
-        self.documents = 0
+        self._held: list[Batch] = []
+        self._held_bytes = self._held_documents = 0
 
     def write(self, batch: Batch) -> None:
         """Append a batch; an empty one is skipped."""
         if not len(batch):
             return
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._file, batch.schema, compression="zstd", compression_level=1)
-        self._writer.write_batch(batch, row_group_size=len(batch))
-        self.documents += len(batch)
+        self._held.append(batch)
+        self._held_bytes += text_bytes([batch])
+        self._held_documents += len(batch)
+        if self._held_bytes >= BATCH_BYTES or self._held_documents >= BATCH_DOCUMENTS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            group = pa.concat_batches(self._held)
+            self._writer = self._writer or pq.ParquetWriter(
+                self._file, group.schema, compression="zstd", compression_level=1
+            )
+            self._writer.write_batch(group, row_group_size=len(group))
+        self._held.clear()
+        self._held_bytes = self._held_documents = 0
 
     def close(self) -> None:
         """Finish the file."""
+        self._flush()
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._file, pa.schema([]))
         self._writer.close()

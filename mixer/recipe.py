@@ -51,9 +51,9 @@ class Recipe(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the recipe and of its build.")
     tokenizer: str = Field(
         "llama3",
-        description="A known name, or a path to a tokenizer.json or a tiktoken vocabulary; token counts are in its tokens.",
+        description="A known name, or a path to a tokenizer.json or a tiktoken vocabulary; tokens are counted in it.",
     )
-    seed: int = Field(1234, ge=0, lt=2**32, description="Seed of everything that is drawn: hashes and the valid split.")
+    seed: int = Field(1234, ge=0, lt=2**32, description="Seed of everything that is drawn.")
     mixture: MixtureSettings = Field(default_factory=MixtureSettings, description="What training shall see.")
     sources: list[Source] = Field(min_length=1, description="The corpora; their order is priority among duplicates.")
     language: LanguageSettings = Field(default_factory=LanguageSettings, description="Language identification.")
@@ -72,6 +72,13 @@ class Recipe(BaseModel):
         return sources
 
     @model_validator(mode="after")
+    def _domains_exist(self) -> Self:
+        for domain in self.mixture.domains:
+            if domain not in get_args(Domain):
+                raise ValueError(f"mixture.domains: unknown domain {domain!r}{did_you_mean(domain, get_args(Domain))}")
+        return self
+
+    @model_validator(mode="after")
     def _languages_are_wanted(self) -> Self:
         wanted = {self.mixture.additional_language, *self.mixture.base_languages}
         for source in self.sources:
@@ -85,6 +92,11 @@ class Recipe(BaseModel):
     def source(self, name: str) -> Source:
         """Return the source of that name."""
         return next(source for source in self.sources if source.name == name)
+
+    @property
+    def split_seed(self) -> int:
+        """Seed of the split into train and valid."""
+        return self.seed if self.mixture.seed is None else self.mixture.seed
 
     def max_epochs(self, source: str) -> float:
         """Return the cap on epochs that holds for a source."""

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from mixer.engine import server, worker
-from mixer.engine.disk import full_disk
+from mixer.engine.disk import check_free, full_disk
 from mixer.engine.display import Display, Snapshot
 from mixer.engine.outputs import remove_temporaries
 from mixer.engine.receipts import discard, finished, prune
@@ -182,6 +182,8 @@ class LocalEngine:
         ------
         MixerError
             What a task raised; tasks running at that moment are finished, no new ones are started.
+        DiskError
+            The disk has less space than the missing tasks are going to write.
         TaskError
             Tasks crashed or were killed twice; all others are finished.
         KeyboardInterrupt, SystemExit
@@ -216,6 +218,7 @@ class LocalEngine:
         prune(self.root, stage.name, tasks)
         done = {i: receipt for i, task in enumerate(tasks) if (receipt := finished(self.root, stage.name, task))}
         missing = [(i, task, 1) for i, task in enumerate(tasks) if i not in done]
+        check_free(self.root, sum(task.writes for _, task, _ in missing), f"the stage {stage.name}")
         # Largest first: the last task to end is then a small one.
         missing.sort(key=lambda entry: -entry[1].size)
         run = Run(

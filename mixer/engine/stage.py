@@ -17,13 +17,15 @@ class Task:
 
     ``id`` names the receipt, the outputs and the messages (``dolma/00003``) and must not change when other sources
     come or go. ``key`` hashes everything that decides the outputs: settings, identity of the inputs, mixer version
-    (see ``key_of``). ``size`` is the input in bytes, for planning and progress. ``payload`` is the stage's own.
+    (see ``key_of``). ``size`` is the input in bytes, for planning and progress. ``writes`` is an estimate of what the
+    task writes, in bytes, for the check of free disk space. ``payload`` is the stage's own.
     """
 
     id: str
     key: str
     size: int
     payload: Any = field(default=None, repr=False)
+    writes: int = 0
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,9 @@ class MixtureSettings(BaseModel):
     valid_fraction: Annotated[float, BeforeValidator(_no_boolean)] = Field(
         0.001, ge=0, lt=0.5, allow_inf_nan=False, description="Share of documents set aside for validation."
     )
+    seed: Annotated[int, BeforeValidator(_no_boolean)] | None = Field(
+        None, ge=0, lt=2**32, description="Seed of the split into train and valid; default: the recipe's seed."
+    )
     small_datasets: Literal["refuse", "drop"] = Field(
         "refuse", description="What to do with a dataset shorter than 64 sequences, which training would repeat oddly."
     )

@@ -1,0 +1,120 @@
+"""From counted datasets to ``mixture.json``: what goes into the solver, and what comes out of it as a manifest.
+
+The last step before writing. The build hands over what it counted; ``weights.plan`` decides; ``export`` writes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixer.manifest import Almr, Dataset, Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
+from mixer.mixture.settings import MixtureSettings
+from mixer.mixture.weights import Inventory, Mixture, plan
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the build has counted of one training dataset, before it has a weight.
+
+    ``additional`` is a sum of fractions (neutral tokens are shared out); ``max_epochs`` the cap of its source.
+    """
+
+    source: str
+    language: str
+    domain: str
+    documents: int
+    tokens: int
+    additional: float
+    neutral: int
+    max_epochs: float
+    hashes: Hashes
+
+    @property
+    def name(self) -> str:
+        """The dataset's name, ``<source>-<language>``."""
+        return f"{self.source}-{self.language}"
+
+    @property
+    def additional_tokens(self) -> int:
+        """Tokens in the additional language, whole."""
+        return round(self.additional)
+
+
+def compose(
+    recipe: str,
+    build: str,
+    tokenizer: Tokenizer,
+    counted: Sequence[Counted],
+    valid: Sequence[ValidDataset],
+    settings: MixtureSettings,
+    seed: int,
+) -> tuple[Manifest, Mixture]:
+    """Solve the mixture of some datasets and describe it.
+
+    Parameters
+    ----------
+    recipe, build
+        Name of the recipe; content id of the build.
+    tokenizer
+        What tokens are counted in.
+    counted, valid
+        The datasets of the two splits.
+    settings
+        What the mixture shall be.
+    seed
+        The recipe's seed, for the record.
+
+    Raises
+    ------
+    InfeasibleError
+        There is no such mixture.
+    """
+    datasets = sorted(counted, key=lambda dataset: dataset.name)
+    additional = [dataset.language == settings.additional_language for dataset in datasets]
+    mixture = plan(
+        Inventory(
+            names=[dataset.name for dataset in datasets],
+            tokens=np.array([dataset.tokens for dataset in datasets], np.int64),
+            additional=np.array(additional, np.bool_),
+            domain=[dataset.domain for dataset in datasets],
+            measured=np.array([d.additional_tokens / d.tokens if d.tokens else 0.0 for d in datasets], np.float64),
+            max_epochs=np.array([dataset.max_epochs for dataset in datasets], np.float64),
+        ),
+        settings,
+    )
+    manifest = Manifest(
+        recipe=recipe,
+        build=build,
+        tokenizer=tokenizer,
+        sequence_length=settings.sequence_length,
+        samples=mixture.samples,
+        samples_max=mixture.samples_max,
+        tokens=mixture.samples * settings.sequence_length,
+        almr=Almr(target=mixture.target, basis=mixture.basis, realised=mixture.realised, measured=mixture.measured),
+        datasets=tuple(
+            Dataset(
+                prefix=prefix_of(build, f"train/{dataset.name}"),
+                source=dataset.source,
+                language=dataset.language,
+                domain=dataset.domain,
+                role="additional" if additional[k] else "base",
+                documents=dataset.documents,
+                tokens=dataset.tokens,
+                additional_tokens=dataset.additional_tokens,
+                base_tokens=dataset.tokens - dataset.additional_tokens,
+                neutral_tokens=dataset.neutral,
+                samples=int(mixture.n[k]),
+                weight=float(mixture.weights[k]),
+                epochs=float(mixture.epochs[k]),
+                max_epochs=dataset.max_epochs,
+                xxh64=dataset.hashes,
+            )
+            for k, dataset in enumerate(datasets)
+        ),
+        valid=tuple(sorted(valid, key=lambda dataset: dataset.prefix)),
+        additional_language=settings.additional_language,
+        global_batch=settings.global_batch,
+        seed=seed,
+    )
+    return manifest, mixture
