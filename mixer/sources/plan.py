@@ -20,6 +20,9 @@ from mixer.sources.settings import SourceSettings
 from mixer.sources.sniff import Kind, sniffed
 from mixer.sources.streams import Stream
 
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".parquet")
+EXPANSION = 4
+"""What compressed text grows by, roughly: 3 (Chinese) to 5 (code) with gzip or zstd."""
 TARGET_BYTES = 128 << 20
 """Bytes on disk that a task reads: minutes of work, so that a lost one is cheap and hundreds keep a cluster busy."""
 
@@ -63,6 +66,14 @@ class SourceTask:
     def size(self) -> int:
         """Bytes on disk to read; what a dataset does not tell counts 0."""
         return sum(piece.size for piece in self.pieces)
+
+    @property
+    def text_bytes(self) -> int:
+        """A guess at the text in it, from the sizes and names of its files."""
+        return sum(
+            piece.size * (EXPANSION if isinstance(piece, FilePiece) and piece.file.path.endswith(COMPRESSED) else 1)
+            for piece in self.pieces
+        )
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the documents of this task beside the settings: JSON values for ``key_of``."""

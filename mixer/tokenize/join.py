@@ -56,7 +56,8 @@ class Join:
         for dataset in sorted(found):
             shards = sorted(found[dataset], key=lambda shard: int(shard.path.name))
             key = key_of(self.name, self.vocab_size, [shard.key for shard in shards])
-            tasks.append(Task(dataset, key, sum(shard.bytes for shard in shards), shards))
+            size = sum(shard.bytes for shard in shards)
+            tasks.append(Task(dataset, key, size, shards, writes=size))
         return tasks
 
     def run(self, task: Task, outputs: Outputs, progress: Progress) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Part:
 
 
 class DocumentSink:
-    """A Parquet file of documents that appears with its first one."""
+    """A Parquet file that appears with its first document."""
 
     def __init__(self, outputs: Outputs, path: str, files: ExitStack) -> None:
         self._outputs, self._path, self._files = outputs, path, files
@@ -85,8 +85,7 @@ class DocumentSink:
         if not len(batch):
             return
         if self._sink is None:
-            file = self._files.enter_context(self._outputs.open(self._path))
-            self._sink = ParquetSink(file)
+            self._sink = ParquetSink(self._files.enter_context(self._outputs.open(self._path)))
             self._files.callback(self._sink.close)
         self._sink.write(batch)
 
