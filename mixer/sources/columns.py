@@ -55,6 +55,10 @@ def select(schema: pa.Schema, source: SourceSettings, file: str) -> Selection:
                 f"source {source.name!r}: {file} has no column {name!r}{did_you_mean(name, known)}",
                 f"its columns: {', '.join(known)}",
             )
+        if schema.names.count(way[0]) > 1:
+            raise RecipeError(
+                f"source {source.name!r}: {file} has more than one column {way[0]!r}", "rename all but one of them"
+            )
         ways[name] = way
     for name in source.text_rule.fields:
         kind = _type(schema, ways[name])

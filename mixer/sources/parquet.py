@@ -83,7 +83,7 @@ def read(file: InputFile, source: SourceSettings, first: int = 0, last: int | No
 
 def _rows_at_once(group: pq.RowGroupMetaData, selection: Selection) -> int:
     """Return how many rows of a row group to read at once, so that about a batch of text is in memory."""
-    tops = set(selection.top)
+    wanted = tuple(f"{name}." for name in selection.top)
     columns = [group.column(index) for index in range(group.num_columns)]
-    size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema.split(".")[0] in tops)
+    size = sum(c.total_uncompressed_size for c in columns if f"{c.path_in_schema}.".startswith(wanted))
     return max(1, min(BATCH_DOCUMENTS, BATCH_BYTES * group.num_rows // max(1, size)))

@@ -67,7 +67,9 @@ def _rows(piece: Piece, source: SourceSettings, reject: Reject) -> Iterator[Rows
         return
     with Stream(piece.file, source, reject) as stream:
         kind = sniffed(stream)
-        if kind == "jsonl":
+        if kind == "empty":
+            _drain(stream)
+        elif kind == "jsonl":
             yield from jsonl.read(stream)
         elif kind == "json":
             yield from jsonarray.read(stream)
@@ -81,6 +83,13 @@ def _rows(piece: Piece, source: SourceSettings, reject: Reject) -> Iterator[Rows
     if kind in ("parquet", "arrow"):
         seekable = parquet if kind == "parquet" else arrow
         yield from seekable.read(piece.file, source, piece.first, piece.last)
+
+
+def _drain(stream: Stream) -> None:
+    """Make sure that a file that begins with nothing but white space holds nothing else."""
+    for chunk in stream.chunks():
+        if chunk.strip():
+            raise stream.error("its first 64 kB are white space, which tells no format", "name its `format`")
 
 
 def _first(screened: Screened, documents: int) -> Screened:

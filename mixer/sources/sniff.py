@@ -162,9 +162,11 @@ def _json(text: str) -> Kind | None:
         return "json"
     if not text.startswith("{") or text[1:].lstrip()[:1] not in ('"', "}", ""):
         return None
-    first, line_break, _ = text.partition("\n")
-    opens = first.rstrip().endswith(("{", "[", ",", ":")) or first.strip() == "{"
-    return "json" if line_break and opens else "jsonl"
+    first, _, rest = text.partition("\n")
+    if not first.rstrip().endswith(("{", "[", ",", ":")):
+        return "jsonl"
+    broken = first.rstrip().endswith(("{", ",")) and rest.lstrip().startswith("{")  # a key would follow, not an object
+    return "jsonl" if broken or not rest.strip() else "json"
 
 
 def _is_array_of_objects(text: str) -> bool:

@@ -144,7 +144,8 @@ class Stream:
         for piece in pieces:
             if text := decoder.decode(piece):
                 yield text.encode("utf-8", "surrogatepass")
-        if text := decoder.decode(b"", final=True):
+        text = "" if self.truncated else decoder.decode(b"", final=True)
+        if text:
             yield text.encode("utf-8", "surrogatepass")
 
     def _decompressed(self, raw_head: bytes) -> Iterator[bytes]:

@@ -200,10 +200,11 @@ def test_a_bad_line_costs_itself_alone(corpus, line, cause, settings_):
 
 
 def test_a_bad_first_line_does_not_hide_the_format(corpus):
-    for name in ("f.jsonl", "f.json", "f"):
-        corpus.write(name, b'bad\n{"text": "a"}\n')
-        assert corpus.texts(name) == ["a"]
-        assert [entry[1] for entry in corpus.rejected] == ["line 1"]
+    for bad in ("bad", '{"text": "cut off",', '{"text": "cut off', "{", "[1]"):
+        for name in ("f.jsonl", "f.json", "f"):
+            corpus.write(name, bad + '\n{"text": "a"}\n')
+            assert corpus.texts(name) == ["a"]
+            assert [entry[1] for entry in corpus.rejected] in (["line 1"], ["record 0"])
 
 
 def test_what_only_pythons_reader_takes(corpus):

@@ -80,6 +80,10 @@ def test_a_cut_off_file_document_keeps_whole_characters(corpus):
     [found] = corpus.texts(format="text", allow_truncated=True)
     assert text.startswith(found)
     assert len(found) > 1000
+    packed = gzip.compress(text.encode("gb18030"))
+    corpus.write("a", packed[: len(packed) // 2])
+    [found] = corpus.texts(format="text", allow_truncated=True, encoding="gb18030")
+    assert text.startswith(found)
 
 
 def test_a_cut_off_plain_array_is_truncated_too(corpus):
@@ -105,6 +109,15 @@ def test_an_empty_file_holds_no_documents(corpus, name):
     assert corpus.rejected == []
     corpus.write(name, gzip.compress(b""))
     assert corpus.texts() == []
+
+
+def test_a_file_of_white_space_holds_no_documents_if_it_ends_so(corpus):
+    corpus.write("a.jsonl", " \n" * 100_000)
+    assert corpus.texts() == []
+    corpus.write("a.jsonl", " \n" * 100_000 + '{"text": "a"}\n')
+    with pytest.raises(InputError, match="white space"):
+        corpus.texts()
+    assert corpus.texts(format="jsonl") == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,9 @@ def test_wrong_columns(corpus, write):
         corpus.texts(text="content", metadata=["meta.uri"])
     with pytest.raises(RecipeError, match="`encoding` means nothing to f"):
         corpus.texts(text="content", encoding="gbk")
+    write(pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), corpus.folder / "f")
+    with pytest.raises(RecipeError, match="more than one column 'text'"):
+        corpus.texts()
 
 
 @writers
