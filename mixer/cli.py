@@ -12,20 +12,6 @@ from mixer.errors import MixerError
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 
-class _Shown(click.ClickException):
-    """A ``MixerError`` as click shows it: the message and the remedy on stderr, and the error's own exit code."""
-
-    def __init__(self, error: MixerError) -> None:
-        super().__init__(error.message)
-        self.exit_code = error.exit_code
-        self.remedy = error.remedy
-
-    def show(self, file: Any = None) -> None:
-        click.secho(f"error: {self.message}", fg="red", err=True)
-        if self.remedy:
-            click.echo(f"  remedy: {self.remedy}", err=True)
-
-
 class _Group(click.Group):
     """Commands whose errors are shown without a traceback; anything else is a bug and keeps it."""
 
@@ -33,7 +19,10 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except MixerError as error:
-            raise _Shown(error) from error
+            click.secho(f"error: {error.message}", fg="red", err=True)
+            if error.remedy:
+                click.echo(f"  remedy: {error.remedy}", err=True)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted: the same command goes on where this one stopped", err=True)
             ctx.exit(INTERRUPTED)

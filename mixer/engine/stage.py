@@ -94,7 +94,9 @@ class Progress(Protocol):
 class Stage(Protocol):
     """A named set of independent tasks. Must pickle; whatever does not is made inside ``run``."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What receipts, logs and messages call it."""
 
     def tasks(self) -> Sequence[Task]:
         """Plan every task, always the same for the same input."""

@@ -1,0 +1,285 @@
+"""The whole pipeline, its stages in order: plan, prepare, deduplicate, tokenize, join, mix, verify.
+
+    sources -prepare-> documents, fingerprints -dedup-> fates -tokenize-> shards -join-> datasets -mix-> mixture
+
+Each stage reads what earlier receipts list and leaves receipts of its own, so the same command after an interruption,
+or with one source more, does only what is missing. See ``prepare`` for the order inside the first stage.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixer.dedup.stage import Deduplicate
+from mixer.engine.display import Display
+from mixer.engine.local import LocalEngine
+from mixer.engine.lock import lock
+from mixer.engine.outputs import OutputFile, Outputs
+from mixer.engine.stage import Receipt, StageReport
+from mixer.errors import InputError, RecipeError, UsageError
+from mixer.manifest import NAME, Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
+from mixer.manifest import read as read_manifest
+from mixer.megatron.indexed import token_dtype
+from mixer.mixture.compose import Counted, compose
+from mixer.mixture.export import export
+from mixer.mixture.verify import VerifyReport, verify
+from mixer.mixture.weights import Mixture
+from mixer.prepare import WRITES as PREPARE_WRITES
+from mixer.prepare import Prepare
+from mixer.recipe import LoadedRecipe, Recipe
+from mixer.sources.plan import SourceTask, plan_source
+from mixer.tokenize.count import SCRIPTS
+from mixer.tokenize.join import DATASETS, Join, finalize
+from mixer.tokenize.stage import Tokenize
+from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
+
+PRELOAD = ("mixer.prepare", "mixer.tokenize.stage", "mixer.tokenize.join")
+"""What workers need, imported once for all of them."""
+RECIPE = "run/recipe"
+"""Names the recipe whose build this directory holds, before there is a ``mixture.json``."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do, decided before anything is read."""
+
+    recipe: Recipe
+    vocabulary: Vocabulary
+    tokenizer_file: Path | None
+    tasks: Sequence[SourceTask]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a build has done: where it stands, the mixture and its proof, and what every stage counted."""
+
+    out: Path
+    recipe: Recipe
+    manifest: Manifest
+    mixture: Mixture
+    verification: VerifyReport
+    prepared: Sequence[Receipt]
+    tokenized: Sequence[Receipt]
+    reports: Sequence[StageReport]
+    warnings: Sequence[str]
+
+
+def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
+    """Check that everything a recipe names is there, and cut its sources into tasks.
+
+    Parameters
+    ----------
+    loaded
+        The recipe and the folder its relative paths start from.
+    limit
+        Read only so many documents of each source.
+
+    Raises
+    ------
+    RecipeError
+        A file, column or tokenizer is missing, or the language has no script to be measured by.
+    """
+    recipe = loaded.recipe
+    beside = loaded.root / recipe.tokenizer
+    tokenizer = str(beside) if beside.exists() else recipe.tokenizer
+    vocabulary = load_vocabulary(tokenizer)
+    mixture = recipe.mixture
+    if mixture.almr_basis == "measured" and mixture.additional_language not in SCRIPTS:
+        raise RecipeError(
+            f"mixture.almr_basis: measured cannot be had for {mixture.additional_language!r}, which shares its script "
+            "with base languages",
+            f"use almr_basis: label; measured is known for {', '.join(sorted(SCRIPTS))}",
+        )
+    tasks = [task for source in recipe.sources for task in plan_source(source, loaded.root, limit)]
+    return Plan(recipe, vocabulary, Path(tokenizer) if Path(tokenizer).exists() else None, tasks)
+
+
+def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
+    """Do what is planned, or what is missing of it, in the directory ``out``.
+
+    Raises
+    ------
+    MixerError
+        Any of its kinds; what is done by then stays done.
+    """
+    recipe, vocabulary = planned.recipe, planned.vocabulary
+    language = recipe.mixture.additional_language
+    claim(out, recipe)
+    with lock(out), LocalEngine(out, workers, display, PRELOAD) as engine:
+        (out / RECIPE).write_text(recipe.name + "\n", "utf-8")
+        prepared = engine.run(Prepare(recipe, planned.tasks))
+        warnings = check_sources(recipe, prepared)
+        fates = engine.run(Deduplicate.after(prepared, recipe.dedup, recipe.split_seed, recipe.mixture.valid_fraction))
+        tokenized = engine.run(Tokenize.after([*prepared, *fates], vocabulary, language))
+        joined = engine.run(Join(tokenized, vocabulary.vocab_size))
+        content = finalize(out, joined)
+
+        manifest, mixture = mix(recipe, vocabulary, content, joined)
+        export(Outputs(out), manifest, planned.tokenizer_file)
+        sweep(out, outputs_of(prepared, fates, tokenized, joined))
+        verification = verify(out, rehash=True, workers=workers)
+    return Result(
+        out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports,
+        [*vocabulary.warnings, *warnings],
+    )  # fmt: skip
+
+
+def claim(out: Path, recipe: Recipe) -> None:
+    """Make sure that ``out`` is free, or holds a build of this recipe.
+
+    Raises
+    ------
+    UsageError
+        Something else is there.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a directory", "choose another directory with --out")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if (out / RECIPE).exists():
+        found = (out / RECIPE).read_text("utf-8").strip()
+    elif (out / NAME).exists():
+        found = read_manifest(out).recipe
+    elif {path.name for path in out.iterdir()} == {"run"}:  # a build that was stopped before it began
+        return
+    else:
+        raise UsageError(f"{out} is not empty and holds no build", "choose another directory with --out")
+    if found != recipe.name:
+        raise UsageError(
+            f"{out} holds the build of another recipe, {found!r} (this one is {recipe.name!r})",
+            "choose another directory with --out",
+        )
+
+
+def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> list[str]:
+    """Hold every source against its promises, and return what the user should know of the others.
+
+    Raises
+    ------
+    RecipeError
+        A source is empty.
+    InputError
+        More of its records were unreadable than ``max_rejected`` allows.
+    """
+    read: dict[str, int] = {source.name: 0 for source in recipe.sources}
+    rejected, kept = dict(read), dict(read)
+    for receipt in prepared:
+        name = receipt.task.rsplit("/", 1)[0]
+        read[name] += receipt.counts["documents"]
+        rejected[name] += receipt.counts["rejected"]
+        kept[name] += sum(language["kept"] for language in receipt.counts["languages"].values())
+    warnings = []
+    for source in recipe.sources:
+        name, records = source.name, read[source.name] + rejected[source.name]
+        if not records:
+            raise RecipeError(f"source {name!r} is empty: its files hold no records", "correct its paths, or remove it")
+        if rejected[name] > source.max_rejected * records:
+            raise InputError(
+                f"source {name!r}: {rejected[name]:,} of {records:,} records could not be read, more than its "
+                f"max_rejected of {source.max_rejected:g}",
+                f"see rejected/{name}/ in the build directory for file, position and cause; then correct `text`, "
+                "`format` or `encoding` of the source, or raise its max_rejected",
+            )
+        if not kept[name]:
+            warnings.append(f"every document of source {name!r} was dropped; see dropped/{name}/ for the reasons")
+    return warnings
+
+
+def outputs_of(*stages: Iterable[Receipt]) -> dict[str, OutputFile]:
+    """Gather what some stages have written, by path."""
+    return {path: file for receipts in stages for receipt in receipts for path, file in receipt.outputs.items()}
+
+
+def mix(recipe: Recipe, vocabulary: Vocabulary, content: str, joined: Sequence[Receipt]) -> tuple[Manifest, Mixture]:
+    """Solve the mixture of the joined datasets.
+
+    Raises
+    ------
+    InfeasibleError
+        There is no such mixture.
+    """
+    counted, valid = [], []
+    for receipt in joined:
+        counts = receipt.counts
+        source, language = counts["source"], counts["language"]
+        files = {suffix: receipt.outputs[f"{DATASETS}{receipt.task}.{suffix}"] for suffix in ("bin", "idx")}
+        hashes = Hashes(bin=files["bin"].xxh64, idx=files["idx"].xxh64)
+        if counts["split"] == "train":
+            counted.append(
+                Counted(
+                    source=source,
+                    language=language,
+                    domain=recipe.source(source).domain,
+                    documents=counts["documents"],
+                    tokens=counts["tokens"],
+                    additional=counts["additional"],
+                    neutral=counts["neutral"],
+                    max_epochs=recipe.max_epochs(source),
+                    hashes=hashes,
+                )
+            )
+        else:
+            valid.append(
+                ValidDataset(
+                    prefix=prefix_of(content, receipt.task),
+                    source=source,
+                    language=language,
+                    documents=counts["documents"],
+                    tokens=counts["tokens"],
+                    xxh64=hashes,
+                )
+            )
+    tokenizer = Tokenizer(
+        name=vocabulary.name,
+        vocab_size=vocabulary.vocab_size,
+        eod=vocabulary.eod,
+        bos=vocabulary.bos,
+        sha256=vocabulary.sha256,
+    )
+    return compose(recipe.name, content, tokenizer, counted, valid, recipe.mixture, recipe.seed)
+
+
+def sweep(out: Path, written: Mapping[str, OutputFile]) -> None:
+    """Remove documents that no receipt lists: what an interrupted build under other settings left behind."""
+    for folder in ("documents", "dropped", "rejected"):
+        for path in (out / folder).rglob("*"):
+            if path.is_file() and path.relative_to(out).as_posix() not in written:
+                path.unlink()
+
+
+def disk_needed(planned: Plan) -> int:
+    """Guess the bytes that a whole build takes on disk at its largest, before anything is read.
+
+    Documents and fingerprints as prepared, the documents again in order, and the tokens twice: in shards and joined.
+    """
+    text = sum(task.text_bytes for task in planned.tasks)
+    return int((PREPARE_WRITES + 0.4 + 2 * token_dtype(planned.vocabulary.vocab_size).itemsize / 3) * text)
+
+
+def clean(out: Path) -> int:
+    """Remove scratch files and datasets of earlier mixtures from a finished build; return the bytes freed.
+
+    Raises
+    ------
+    UsageError
+        There is no finished build in ``out``, or one is being made.
+    """
+    manifest = read_manifest(out)
+    with lock(out):
+        stale = [path for path in (out / "megatron").iterdir() if path.is_dir() and path.name not in _kept(manifest)]
+        before = disk_usage(out)
+        for path in [*stale, out / "run"]:
+            shutil.rmtree(path)
+    return before - disk_usage(out)
+
+
+def _kept(manifest: Manifest) -> set[str]:
+    """Folders of ``megatron/`` that a finished build needs: its datasets, and Megatron's own index cache."""
+    return {manifest.build, "cache"}
+
+
+def disk_usage(folder: Path) -> int:
+    """Add up the bytes of all files below a folder, hard links once."""
+    sizes = {(stat.st_dev, stat.st_ino): stat.st_size for path in folder.rglob("*") if (stat := path.lstat())}
+    return sum(sizes.values())

@@ -1,0 +1,171 @@
+"""The first stage: read -> language -> rules -> fingerprint, one task per group of input.
+
+A task reads its part of a source once, batch by batch, and writes the kept documents with their statistics, the
+dropped ones with their reason, the unreadable ones with their position, and the fingerprints that deduplication
+compares. It is one of the two places that know the order of the rooms (the other is ``build``).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from mixer.dedup.fingerprint import FingerprintWriter
+from mixer.dedup.settings import MinhashSettings
+from mixer.dedup.stage import FINGERPRINTS
+from mixer.documents import Batch, ParquetSink, split, text_bytes
+from mixer.engine.keys import key_of
+from mixer.engine.outputs import HashingFile, Outputs
+from mixer.engine.stage import Progress, Task
+from mixer.filters.judge import judge
+from mixer.filters.language import CODE, label, load_model
+from mixer.filters.settings import rulebook
+from mixer.recipe import Recipe, Source
+from mixer.sources.plan import SourceTask
+from mixer.sources.read import read
+
+PREPARED = "run/prepared/{}.parquet"
+DROPPED = "dropped/{}.parquet"
+REJECTED = "rejected/{}.jsonl"
+WRITES = 0.6
+"""Bytes written for a byte of text, at most about: compressed documents and statistics, fingerprints."""
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """The stage ``prepare`` over the planned tasks of all sources of a recipe."""
+
+    recipe: Recipe
+    planned: Sequence[SourceTask]
+    name: str = "prepare"
+
+    def tasks(self) -> Sequence[Task]:
+        """Return the planned tasks, in the recipe's order of sources."""
+        return [
+            Task(task.id, self._key(task), task.size, task, writes=int(WRITES * task.text_bytes))
+            for task in self.planned
+        ]
+
+    def _key(self, task: SourceTask) -> str:
+        """Hash what decides a task's outputs, and nothing that only the mixture depends on."""
+        recipe, source = self.recipe, self.recipe.source(task.source)
+        minhash = recipe.dedup.minhash
+        return key_of(
+            self.name,
+            task.identity(),
+            source.identity(),
+            [source.domain, source.language, source.filters],
+            [recipe.mixture.additional_language, recipe.mixture.base_languages],
+            recipe.language.model_dump(mode="json"),
+            recipe.filters.model_dump(mode="json"),
+            [minhash.shingle, minhash.hashes, minhash.seed] if minhash else None,
+        )
+
+    def run(self, task: Task, outputs: Outputs, progress: Progress) -> dict[str, Any]:
+        """Prepare one group of input.
+
+        Returns
+        -------
+        ``documents`` read and ``bytes`` of their text; ``rejected`` records; ``reasons``, dropped documents by rule;
+        ``languages``, for each label ``documents`` and ``kept``.
+
+        Raises
+        ------
+        InputError
+            A file cannot be read.
+        """
+        source = self.recipe.source(task.payload.source)
+        counts = _Counts()
+        with ExitStack() as files:
+            sinks = _Sinks(task.id, outputs, files, self.recipe.dedup.minhash or None)
+            steps = Steps(self.recipe, source)
+            for batch in read(task.payload, source, sinks.reject):
+                kept, dropped = steps(batch)
+                sinks.write(kept, dropped)
+                size = counts.add(batch, kept, dropped)
+                progress(documents=len(batch), size=size, kept=len(kept))
+        return {**counts.summary(), "rejected": sinks.rejected}
+
+
+class Steps:
+    """What every batch of a source goes through after reading: the language, then the rules."""
+
+    def __init__(self, recipe: Recipe, source: Source) -> None:
+        self._source, self._settings = source, recipe.language
+        self._accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
+        self._model = load_model()
+        self._rulebook = rulebook(recipe.filters, source.filters, source.domain, [*self._accepted, CODE])
+
+    def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
+        """Return the kept and the dropped documents of a batch."""
+        source = self._source
+        labelled = label(batch, source.language, source.domain, self._accepted, self._settings, self._model)
+        return split(judge(labelled, self._rulebook))
+
+
+class _Sinks:
+    """The files of one task; those for rejected records appear only when there are any."""
+
+    def __init__(self, task: str, outputs: Outputs, files: ExitStack, minhash: MinhashSettings | None) -> None:
+        self._task, self._outputs, self._files = task, outputs, files
+        self._kept = self._parquet(PREPARED)
+        self._dropped = self._parquet(DROPPED)
+        self._fingerprints = FingerprintWriter(self._open(FINGERPRINTS), minhash)
+        self._rejects: HashingFile | None = None
+        self.rejected = 0
+
+    def write(self, kept: Batch, dropped: Batch) -> None:
+        """Write what became of a batch."""
+        self._kept.write(kept)
+        self._dropped.write(dropped)
+        if len(kept):
+            self._fingerprints.write(kept["text"])
+
+    def reject(self, file: str, position: str, cause: str) -> None:
+        """Set a record aside that could not be read."""
+        self._rejects = self._rejects or self._open(REJECTED)
+        self._rejects.write(msgspec.json.encode({"file": file, "position": position, "cause": cause}) + b"\n")
+        self.rejected += 1
+
+    def _open(self, path: str) -> HashingFile:
+        return self._files.enter_context(self._outputs.open(path.format(self._task)))
+
+    def _parquet(self, path: str) -> ParquetSink:
+        sink = ParquetSink(self._open(path))
+        self._files.callback(sink.close)
+        return sink
+
+
+class _Counts:
+    """What a task has seen so far."""
+
+    def __init__(self) -> None:
+        self.documents = self.bytes = 0
+        self.reasons: Counter[str] = Counter()
+        self.read: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
+
+    def add(self, batch: Batch, kept: Batch, dropped: Batch) -> int:
+        """Count a batch and return the bytes of its text."""
+        size = text_bytes([batch])
+        self.documents += len(batch)
+        self.bytes += size
+        self.reasons.update(_tally(dropped, "reason"))
+        for part in (kept, dropped):
+            self.read.update(_tally(part, "language"))
+        self.kept.update(_tally(kept, "language"))
+        return size
+
+    def summary(self) -> dict[str, Any]:
+        """Return JSON values, sorted."""
+        languages = {name: {"documents": self.read[name], "kept": self.kept[name]} for name in sorted(self.read)}
+        reasons = {reason: self.reasons[reason] for reason in sorted(self.reasons)}
+        return {"documents": self.documents, "bytes": self.bytes, "reasons": reasons, "languages": languages}
+
+
+def _tally(batch: Batch, column: str) -> dict[str, int]:
+    """Count the values of a string column."""
+    return {entry["values"]: entry["counts"] for entry in batch[column].value_counts().to_pylist()}
