@@ -112,6 +112,18 @@ def drawn(weights: ArrayLike, samples: int) -> NDArray[np.int64]:
     return replay.counts
 
 
+def group_bounds(group: NDArray[Any]) -> tuple[int, int]:
+    """Return the bounds (-K_e, K_z) between which a group's count stays around its share, at every step.
+
+    Parameters
+    ----------
+    group
+        bool[K], which prefixes belong to it.
+    """
+    inside = int(np.count_nonzero(group))
+    return inside - len(group), inside
+
+
 @dataclass(frozen=True)
 class Deviation:
     """The largest distance of a running sum below (negative) or above its line, in samples, and after how many."""
@@ -259,15 +271,3 @@ def _draw(
                 extremes[m, 0], extremes_at[m, 0] = distance, t + 1
             elif distance > extremes[m, 1]:
                 extremes[m, 1], extremes_at[m, 1] = distance, t + 1
-
-
-def group_bounds(group: NDArray[Any]) -> tuple[int, int]:
-    """Return the bounds (-K_e, K_z) between which a group's count stays around its share, at every step.
-
-    Parameters
-    ----------
-    group
-        bool[K], which prefixes belong to it.
-    """
-    inside = int(np.count_nonzero(group))
-    return inside - len(group), inside

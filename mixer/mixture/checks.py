@@ -206,7 +206,10 @@ def check_files(
     else:
         broken += _check_index(prefix.with_name(prefix.name + ".idx"), index, entry, tokenizer)
     if told is not None:
-        broken += _check_hashes(prefix, entry, None if broken else index, tokenizer, told)
+        try:
+            broken += _check_hashes(prefix, entry, None if broken else index, tokenizer, told)
+        except OSError as error:
+            broken.append(f"{error.filename or prefix} cannot be read: {error.strerror}")
     return broken
 
 

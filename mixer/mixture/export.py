@@ -113,7 +113,8 @@ def tokenizer_flags(tokenizer: Tokenizer, file: Path | None = None) -> list[list
 
     With an end of document that Megatron knows, ``--eod-mask-loss`` keeps it from learning the first token of the
     next, unrelated document. Only the loss is touched, at one token a document: attention and what is read stay as
-    they are.
+    they are. (Megatron then makes its masks anew for every sample; where the attention kernel has its own, give
+    ``--no-create-attention-mask-in-dataloader`` as well.)
 
     Parameters
     ----------
