@@ -104,6 +104,7 @@ def data_flags(manifest: Manifest, root: Path) -> list[list[str]]:
         ["--data-cache-path", str(root / CACHE)],
         ["--train-samples", str(manifest.samples)],
         ["--seq-length", str(manifest.sequence_length)],
+        *([["--global-batch-size", str(manifest.global_batch)]] if manifest.global_batch else []),
         *([["--mid-level-dataset-surplus", repr(surplus)]] if surplus is not None else []),
     ]
 

@@ -24,6 +24,7 @@ def test_defaults_are_those_of_the_design():
         "domains": {},
         "strategy": "proportional",
         "valid_fraction": 0.001,
+        "seed": None,
         "small_datasets": "refuse",
     }
 
@@ -120,7 +121,7 @@ def test_almr_may_be_zero_one_and_between(almr):
         ("base_languages", ["en", "zh"], "both additional_language and in base_languages"),
         ("base_languages", ["en", "en"], "en is listed twice"),
         ("base_languages", [False], "quotes around 'no'"),
-        ("seed", 7, "Extra inputs are not permitted"),
+        ("seed", -7, "greater than or equal to 0"),
     ],
 )
 def test_impossible_values_are_refused_with_help(key, value, message):
