@@ -41,16 +41,16 @@ def show_plan(planned: Plan, out: Path | None) -> None:
 def show_result(result: Result) -> None:
     """Print what a build has made: stages, what was dropped, datasets, the ratio, and what to hand to Megatron."""
     screen = _console()
-    screen.print(_stages(result.reports))
-    screen.print(_dropped(result))
-    screen.print(_datasets(result))
+    for table in (_stages(result.reports), _dropped(result), _datasets(result)):
+        screen.print(table)
+        screen.print()
     for name, cause in result.mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}")
     for warning in result.warnings:
         screen.print(f"[yellow]note:[/] {warning}")
     show_verification(result.verification)
-    screen.print(f"kept documents: {result.out / 'documents'}, dropped ones: {result.out / 'dropped'}")
-    screen.print(f"for Megatron:   {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)")
+    screen.print(f"documents:    {result.out / 'documents'}, and {result.out / 'dropped'} with reasons")
+    screen.print(f"for Megatron: {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)")
 
 
 def show_verification(report: VerifyReport) -> None:
@@ -61,10 +61,11 @@ def show_verification(report: VerifyReport) -> None:
     for point in report.checkpoints:
         table.add_row(f"{point.part:.0%}", f"{point.samples:,}", f"{point.realised:.6f}", f"{point.measured:.6f}")
     screen.print(table)
+    screen.print()
     off, after = (report.realised if almr.basis == "label" else report.measured).largest
     screen.print(
-        f"ALMR target {almr.target:g} ({almr.basis}), realised {almr.realised:.6f}, measured {almr.measured:.6f} "
-        f"by the language of the text; farthest off after {after:,} samples, by {off:+.2f}"
+        f"[bold]ALMR[/]: target {almr.target:g} ({almr.basis}), realised {almr.realised:.6f}, measured "
+        f"{almr.measured:.6f}; largest deviation {off:+.2f} samples, after {after:,}"
     )
     screen.print(
         f"{manifest.samples:,} samples of {manifest.sequence_length:,} tokens = {manifest.tokens:,} tokens; "
@@ -73,7 +74,8 @@ def show_verification(report: VerifyReport) -> None:
     hashed = f"{size(report.read_bytes)} hashed" if report.rehashed else "hashes not compared"
     screen.print(f"[green]verified[/]: {report.files} files, {hashed}, build {manifest.build}")
     if report.unused:
-        screen.print(f"not in the blend: {', '.join(report.unused)}")
+        names = ", ".join(prefix.split("/", 2)[-1] for prefix in report.unused)
+        screen.print(f"not in the blend, too small or without samples: {names}")
     if report.leftovers:
         screen.print(f"left of earlier builds: {', '.join(report.leftovers)} (`mixer clean` removes them)")
 
