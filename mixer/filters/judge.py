@@ -1,0 +1,73 @@
+"""Rules over a batch: statistics as columns, and the name of the first rule that objects as the reason.
+
+Second and last step of the room, after ``language``: every document meets the rules of its own language.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from mixer.documents import STATISTICS, Batch, set_column, undecided
+from mixer.filters.rules import Ruling
+from mixer.filters.statistics import compute
+
+
+def statistics_of(rulebook: Mapping[str, Sequence[Ruling]]) -> list[str]:
+    """Return the statistics that any rule of a rulebook looks at, in the order of the rules."""
+    return list(dict.fromkeys(rule.statistic for rulings in rulebook.values() for rule, _ in rulings))
+
+
+def judge(batch: Batch, rulebook: Mapping[str, Sequence[Ruling]]) -> Batch:
+    """Apply to each document the rules of its language.
+
+    Parameters
+    ----------
+    batch
+        With the columns ``text`` and ``language``; documents that have a ``reason`` are left as they are.
+    rulebook
+        The rules in force by language, in the order in which they are asked (see ``settings.rulebook``). Documents of
+        other languages meet no rule.
+
+    Returns
+    -------
+    The batch with ``reason``, and a column ``statistics.<name>`` (float32) for every statistic that a rule of the
+    rulebook looks at: null where no rule of the document's language does, or the document was dropped before.
+    """
+    open_documents = undecided(batch)
+    columns = {name: np.full(len(batch), np.nan, np.float32) for name in statistics_of(rulebook)}
+    reasons = np.full(len(batch), -1, np.int32)  # index into names
+    names: list[str] = []
+    for language, rulings in rulebook.items():
+        of_language = pc.is_in(batch["language"], pa.array([language])).to_numpy(zero_copy_only=False)
+        rows = np.flatnonzero(open_documents & of_language)
+        if not len(rows):
+            continue
+        values = compute(batch["text"], rows, statistics_of({language: rulings}))
+        for name, column in values.items():
+            columns[name][rows] = column
+        reasons[rows] = _first_objections(rulings, values, len(rows), len(names))
+        names.extend(rule.name for rule, _ in rulings)
+    for name, column in columns.items():
+        batch = set_column(batch, STATISTICS + name, pa.array(column, pa.float32(), mask=np.isnan(column)))
+    return _with_reasons(batch, reasons, names)
+
+
+def _first_objections(
+    rulings: Sequence[Ruling], values: Mapping[str, NDArray[np.float32]], documents: int, offset: int
+) -> NDArray[np.int32]:
+    """Return for each document the place of the first rule that objects, counted from ``offset``, or -1."""
+    first = np.full(documents, -1, np.int32)
+    for place, (rule, threshold) in enumerate(rulings):
+        first[(first < 0) & rule.objects(values[rule.statistic], threshold)] = offset + place
+    return first
+
+
+def _with_reasons(batch: Batch, reasons: NDArray[np.int32], names: Iterable[str]) -> Batch:
+    """Add to the column ``reason`` the names that ``reasons`` point to; -1 adds none."""
+    found = pa.array(list(names), pa.string()).take(pa.array(reasons, mask=reasons < 0))
+    if "reason" in batch.schema.names:
+        found = pc.coalesce(batch["reason"], found)
+    return set_column(batch, "reason", found)

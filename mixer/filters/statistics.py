@@ -1,0 +1,86 @@
+"""The statistics that rules look at, by name: which kernel makes which, and all that are asked for in few passes.
+
+A family is one kernel over the buffers of a batch and the columns it makes; asking for any of them runs it once.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from mixer.filters.lines import LINE_STATISTICS, TERMINALS, line_statistics
+from mixer.filters.repetition import (
+    DUPLICATE_STATISTICS,
+    GRAM_STATISTICS,
+    HAN_STATISTICS,
+    duplicate_statistics,
+    han_statistics,
+)
+from mixer.filters.words import STOP_WORDS, WORD_STATISTICS, word_statistics
+from mixer.text.characters import CLASSES
+from mixer.text.utf8 import Bytes, Offsets, buffers
+
+Rows = NDArray[np.int64]
+Columns = NDArray[np.float32]
+
+_STOP_WORDS = buffers(pa.array(STOP_WORDS, pa.large_string()))
+_TERMINALS = np.array(sorted(map(ord, set(TERMINALS))), np.int32)
+
+
+def _lines(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return line_statistics(data, offsets, rows, CLASSES, _TERMINALS)
+
+
+def _duplicates(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return duplicate_statistics(data, offsets, rows, CLASSES)
+
+
+def _words(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return word_statistics(data, offsets, rows, CLASSES, *_STOP_WORDS, len(WORD_STATISTICS))
+
+
+def _words_and_grams(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return word_statistics(data, offsets, rows, CLASSES, *_STOP_WORDS, len(WORD_STATISTICS) + len(GRAM_STATISTICS))
+
+
+def _han(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return han_statistics(data, offsets, rows, CLASSES)
+
+
+FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows], Columns]], ...] = (
+    (LINE_STATISTICS, _lines),
+    (WORD_STATISTICS, _words),
+    ((*WORD_STATISTICS, *GRAM_STATISTICS), _words_and_grams),
+    (DUPLICATE_STATISTICS, _duplicates),
+    (HAN_STATISTICS, _han),
+)
+"""Names of the columns that each kernel makes, and the kernel."""
+STATISTICS = frozenset(name for names, _ in FAMILIES for name in names)
+"""Every statistic there is."""
+
+
+def compute(texts: pa.LargeStringArray, rows: Rows, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+    """Compute statistics of some documents of a column of text.
+
+    Parameters
+    ----------
+    rows
+        int64[documents]: which documents.
+    names
+        Statistics, of ``STATISTICS``.
+
+    Returns
+    -------
+    For each name float32[documents], in the order of ``names``.
+    """
+    wanted = list(names)
+    data, offsets = buffers(texts)
+    found: dict[str, NDArray[np.float32]] = {}
+    # Families with more columns first: words alone are not segmented again where their n-grams are wanted too.
+    for columns, kernel in sorted(FAMILIES, key=lambda family: -len(family[0])):
+        own = {name: index for index, name in enumerate(columns) if name in wanted and name not in found}
+        if own and not (kernel is _words_and_grams and not set(GRAM_STATISTICS) & set(own)):
+            values = kernel(data, offsets, rows)
+            found.update({name: np.ascontiguousarray(values[:, index]) for name, index in own.items()})
+    return {name: found[name] for name in wanted}

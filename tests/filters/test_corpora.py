@@ -1,0 +1,49 @@
+"""Good text of every kind must not be lost to a rule made for something else: shares kept on real files."""
+
+import pytest
+
+from mixer.documents import make_batch, undecided
+from mixer.filters.judge import judge
+from mixer.filters.language import label, load_model
+from mixer.filters.settings import FilterSettings, LanguageSettings, rulebook
+from tests.filters import corpora
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "domain", "share"),
+    [
+        ("en/c4_demo.jsonl.gz", "web", 0.85),  # the rest has fewer than 50 words, mostly
+        ("en/dclm_majority.jsonl.zst", "web", 0.88),
+        ("en/rust_book_versions.jsonl.zst", "book", 0.97),
+        ("en/gutenberg_editions.jsonl.zst", "book", 0.95),  # a listing of a directory goes
+        ("zh/classic_novels_html.jsonl.zst", "book", 1.0),
+        ("zh/laws_versions.jsonl.zst", "book", 0.985),  # twenty English stubs go
+        ("zh/laws_versions.jsonl.zst", "web", 0.985),
+        ("zh/oi_wiki.jsonl.zst", "web", 0.98),
+        ("zh/tidb_docs_cn.jsonl.zst", "web", 0.97),
+        ("zh/go_web_book_en_zh_zhtw.jsonl.zst", "book", 0.97),
+        ("zh/trpl_zh_cn.jsonl.gz", "book", 0.98),
+        ("zh/tldr_en_zh_zhtw.jsonl.gz", "qa", 0.97),
+        ("zh/tang_poetry_traditional.jsonl.zst", "poetry", 0.999),
+        ("zh/song_ci_simplified.json.gz", "poetry", 0.985),  # fragments of one line go
+        ("zh/zuozhuan_traditional.txt.gz", "book", 1.0),
+        ("math/ape210k_valid.jsonl.gz", "math", 0.98),  # formulas without a word go
+        ("math/gsm8k_train.jsonl.zst", "math", 0.999),
+        ("math/textbooks_latex.jsonl.zst", "math", 0.99),
+        ("code/local_packages_starcoder_schema.parquet", "code", 0.99),  # minified scripts go
+        ("code/30_seconds_snippets.jsonl.gz", "code", 1.0),
+        ("code/javascript_questions_en_zh.jsonl", "qa", 0.99),
+    ],
+)
+def test_share_kept(name, domain, share, model):
+    texts = corpora.texts(name)
+    batch = make_batch([name] * len(texts), range(len(texts)), texts)
+    batch = label(batch, "auto", domain, {"en", "zh"}, LanguageSettings(), model)
+    batch = judge(batch, rulebook(FilterSettings(), {}, domain, ["en", "zh", "code"]))
+    assert undecided(batch).mean() >= share

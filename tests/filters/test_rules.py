@@ -1,0 +1,152 @@
+import json
+import math
+from typing import get_args
+
+import numpy as np
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from mixer.errors import RecipeError
+from mixer.filters.rules import RULES, rule_named
+from mixer.filters.settings import Domain, FilterSettings, LanguageSettings, RuleOverrides, resolve, rulebook
+from mixer.filters.statistics import STATISTICS
+
+
+class Source(BaseModel):
+    filters: RuleOverrides
+
+
+def in_force(domain, language, filters=None, source=None):
+    settings = FilterSettings.model_validate(filters or {})
+    overrides = Source.model_validate({"filters": source or {}}).filters
+    return {rule.name: threshold for rule, threshold in resolve(settings, overrides, domain, language)}
+
+
+def test_the_table_is_sound():
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        assert rule.statistic in STATISTICS
+        assert rule.source and rule.description.endswith(".") and rule.unit
+        for place, threshold in rule.defaults.items():
+            domain, language = place.split("/")
+            assert domain in (*get_args(Domain), "*")
+            assert language in ("en", "zh", "*")
+            rule.check(threshold)
+
+
+def test_each_domain_and_language_has_its_own_rules():
+    assert in_force("code", "code") == {
+        "document.characters": 1,
+        "code.maximum_line_length": 1000,
+        "code.mean_line_length": 100,
+        "code.alphanumeric_share": 0.25,
+    }
+    assert in_force("math", "en") == in_force("math", "zh") == {"document.characters": 10}
+    assert in_force("poetry", "zh") == {"document.characters": 10, "chinese.han_share": 0.05}
+    chinese = in_force("web", "zh")
+    assert chinese["document.characters"] == 50
+    assert chinese["chinese.repeated_13grams"] == 0.5
+    assert not any(name.startswith(("gopher.", "code.")) for name in chinese)
+    assert in_force("web", "en")["gopher.words"] == (50, 100_000)
+    assert in_force("book", "en")["gopher.words"] == (50, math.inf)
+    assert in_force("web", "de") == {"document.characters": 1}
+
+
+def test_gopher_keeps_its_published_thresholds_on_web_text():
+    web = in_force("web", "en")
+    published = {
+        "mean_word_length": (3, 10), "hashes": 0.1, "ellipses": 0.1, "bullet_lines": 0.9, "ellipsis_lines": 0.3,
+        "stop_words": 2, "duplicate_lines": 0.3, "duplicate_paragraphs": 0.3, "duplicate_line_characters": 0.2,
+        "duplicate_paragraph_characters": 0.2, "top_2gram": 0.2, "top_3gram": 0.18, "top_4gram": 0.16,
+        "duplicate_5grams": 0.15, "duplicate_6grams": 0.14, "duplicate_7grams": 0.13, "duplicate_8grams": 0.12,
+        "duplicate_9grams": 0.11, "duplicate_10grams": 0.1,
+    }  # fmt: skip
+    assert {name: web[f"gopher.{name}"] for name in published} == published
+
+
+def test_the_more_specific_setting_wins_and_the_source_over_all():
+    name = "chinese.repeated_13grams"
+    layers = {"*/*": {name: 0.1}, "*/zh": {name: 0.2}, "web/*": {name: 0.3}, "web/zh": {name: 0.4}}
+    for place, threshold in [("web/zh", 0.4), ("web/*", 0.3), ("*/zh", 0.2), ("*/*", 0.1)]:
+        assert in_force("web", "zh", layers)[name] == threshold
+        del layers[place]
+    assert in_force("web", "zh", {"*/*": {name: 0.1}}, {name: 0.9})[name] == 0.9
+    assert name not in in_force("web", "zh", {"*/*": {name: 0.1}}, {name: False})
+    assert name not in in_force("web", "zh", {"*/zh": {name: False}})
+
+
+def test_a_rule_that_is_off_can_be_switched_on():
+    assert in_force("web", "zh", {"web/zh": {"chinese.terminal_lines": 0.106}})["chinese.terminal_lines"] == 0.106
+    assert "gopher.words" in in_force("web", "de", {"web/de": {"gopher.words": [50, None]}})
+
+
+def test_rules_stand_in_the_order_of_the_table():
+    for domain in get_args(Domain):
+        names = [rule.name for rule, _ in resolve(FilterSettings(), {}, domain, "en")]
+        assert names == [rule.name for rule in RULES if rule.name in names]
+
+
+def test_a_rulebook_has_the_rules_of_each_language():
+    book = rulebook(FilterSettings(), {}, "web", ["zh", "en", "zh"])
+    assert list(book) == ["en", "zh"]
+    assert book["zh"] == resolve(FilterSettings(), {}, "web", "zh")
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"web/zh": {"chinese.repeated_13gram": 0.5}}, "did you mean 'chinese.repeated_13grams'"),
+        ({"wbe/zh": {}}, "did you mean 'web'"),
+        ({"web": {}}, "domain/language"),
+        ({"web/Chinese": {}}, "domain/language"),
+        ({"web/zh": {"chinese.repeated_13grams": 1.5}}, "impossible"),
+        ({"web/zh": {"chinese.repeated_13grams": -0.1}}, "impossible"),
+        ({"web/zh": {"chinese.repeated_13grams": math.nan}}, "no range"),
+        ({"web/zh": {"chinese.repeated_13grams": [0, 1]}}, "takes one number"),
+        ({"web/zh": {"chinese.repeated_13grams": True}}, "no threshold"),
+        ({"web/zh": {"chinese.repeated_13grams": "0.5"}}, "no threshold"),
+        ({"web/en": {"gopher.words": 50}}, "takes two bounds"),
+        ({"web/en": {"gopher.words": [100, 50]}}, "no range"),
+        ({"web/en": {"gopher.words": [1, 2, 3]}}, "no threshold"),
+        ({"web/en": {"gopher.words": [True, 3]}}, "no threshold"),
+    ],
+)
+def test_what_a_rule_cannot_have_is_refused(filters, message):
+    with pytest.raises(ValidationError, match=message):
+        FilterSettings.model_validate(filters)
+
+
+def test_an_unknown_rule_has_a_remedy():
+    with pytest.raises(RecipeError, match=r"did you mean 'gopher\.words'") as caught:
+        rule_named("gopher.word")
+    assert "code.mean_line_length" in caught.value.remedy
+
+
+def test_open_bounds_are_read_as_infinite():
+    assert in_force("web", "en", {"web/en": {"gopher.words": [None, 9]}})["gopher.words"] == (-math.inf, 9)
+
+
+def test_thresholds_are_exact_at_the_rounding_of_statistics():
+    rule = rule_named("gopher.hashes")
+    values = np.array([0.1, np.nextafter(np.float32(0.1), np.float32(1)), np.nan], np.float32)
+    assert rule.objects(values, 0.1).tolist() == [False, True, False]
+    share = rule_named("code.alphanumeric_share")
+    assert share.objects(np.array([0.25, 0.2499, np.nan], np.float32), 0.25).tolist() == [False, True, False]
+    words = rule_named("gopher.words")
+    values = np.array([49, 50, 9e9, np.nan], np.float32)
+    assert words.objects(values, (50, math.inf)).tolist() == [True, False, False, False]
+
+
+def test_the_schema_lists_every_rule_and_refuses_others():
+    schema = json.dumps(FilterSettings.model_json_schema())
+    assert all(rule.name in schema and rule.description in schema for rule in RULES)
+    assert '"additionalProperties": false' in schema
+
+
+def test_language_thresholds_fall_back_to_the_common_one():
+    settings = LanguageSettings(threshold=0.3, thresholds={"en": 0.65})
+    assert (settings.threshold_of("en"), settings.threshold_of("zh")) == (0.65, 0.3)
+    with pytest.raises(ValidationError):
+        LanguageSettings(thresholds={"en": 65})
+    with pytest.raises(ValidationError):
+        LanguageSettings(treshold=0.5)

@@ -1,0 +1,159 @@
+"""Slow, readable twins of the kernels in ``mixer.filters``: plain Python over one text, from the definitions alone."""
+
+import re
+from collections import Counter
+
+from mixer.filters.lines import TERMINALS
+from mixer.filters.words import STOP_WORDS
+from mixer.text import characters as c
+
+SPELT = c.LETTER | c.NUMBER | c.MARK | c.CONTROL
+
+
+def has(char, flags):
+    return bool(char) and bool(c.CLASSES[ord(char)] & flags)
+
+
+def spells(char):
+    """A character that continues a word which is not Han or kana."""
+    return has(char, SPELT) and not has(char, c.SPACE | c.HAN | c.KANA)
+
+
+def split_words(text):
+    """Cut a text into words, one decision for each character: does it go on with the word before it?"""
+    words = []
+    open_word = False  # the last word may go on with letters
+    base = ""  # the last character before any marks
+    for here, char in enumerate(text):
+        after = text[here + 1] if here + 1 < len(text) else ""
+        single = has(base, c.HAN | c.KANA)
+        if has(char, c.SPACE):
+            open_word, base = False, ""
+            continue
+        joins = False
+        if has(char, SPELT):
+            joins = open_word and (has(char, c.MARK) or not (single or has(char, c.HAN | c.KANA)))
+            becomes = True
+        elif open_word and not single and char in "._":
+            joins = becomes = spells(after)
+        elif open_word and not single and char == "," and has(base, c.DIGIT):
+            joins = becomes = spells(after) and has(after, c.DIGIT)
+        elif open_word and not single and char in "'’" and has(base, c.LETTER):
+            becomes = spells(after) and has(after, c.LETTER)
+        else:
+            becomes = False
+        if not joins and not becomes:  # a symbol, which goes on with a run of itself
+            joins = not open_word and base == char
+        if joins:
+            words[-1] += char
+        else:
+            words.append(char)
+        if not (joins and has(char, c.MARK)):
+            base = char
+        open_word = becomes
+    return words
+
+
+def substance(word):
+    return any(has(char, c.LETTER | c.NUMBER | c.MARK) for char in word)
+
+
+def alphabetic(word):
+    return any(has(char, c.LETTER) for char in word)
+
+
+def word_statistics(text):
+    words = split_words(text)
+    solid = [word for word in words if substance(word)]
+    n = len(words)
+    return {
+        "words": len(solid),
+        "mean_word_length": sum(map(len, solid)) / len(solid) if solid else 0,
+        "hashes_per_word": text.count("#") / n if n else 0,
+        "ellipses_per_word": (text.count("...") + text.count("…")) / n if n else 0,
+        "alphabetic_words": sum(map(alphabetic, words)) / n if n else 0,
+        "stop_words": len(set(words) & set(STOP_WORDS)),
+    }
+
+
+def gram_statistics(text):
+    words = split_words(text)
+    found = {}
+    for n in (2, 3, 4):
+        grams = Counter(" ".join(words[i : i + n]) for i in range(len(words) - n + 1))
+        gram, count = grams.most_common(1)[0] if grams else ("", 0)
+        found[f"top_{n}gram"] = len(gram) * count / len(text) if text else 0
+    for n in range(5, 11):
+        seen, repeated, place = set(), 0, 0
+        while place <= len(words) - n:
+            gram = tuple(words[place : place + n])
+            if gram in seen:
+                repeated += len("".join(gram))
+                place += n
+            else:
+                seen.add(gram)
+                place += 1
+        found[f"duplicate_{n}grams"] = repeated / len(text) if text else 0
+    return found
+
+
+def duplicate_statistics(text):
+    found = {}
+    for name, parts in (("line", re.split("\n+", text)), ("paragraph", re.split("\n{2,}", text.strip()))):
+        seen, duplicates = set(), []
+        for part in parts:
+            if part in seen:
+                duplicates.append(part)
+            seen.add(part)
+        found[f"duplicate_{name}s"] = len(duplicates) / len(parts)
+        found[f"duplicate_{name}_characters"] = len("".join(duplicates)) / len(text) if text else 0
+    return found
+
+
+def han_statistics(text):
+    def han(line):
+        return "".join(char for char in line if has(char, c.HAN))
+
+    seen, duplicate = set(), 0
+    for line in text.split("\n"):
+        line = "".join(line.split())
+        duplicate += len(han(line)) * (line in seen)
+        seen.add(line)
+    chars = han(text)
+    seen, covered = set(), set()
+    for place in range(len(chars) - 12):
+        if chars[place : place + 13] in seen:
+            covered |= set(range(place, place + 13))
+        seen.add(chars[place : place + 13])
+    return {
+        "han_duplicate_lines": duplicate / len(chars) if chars else 0,
+        "han_repeated_13grams": len(covered) / len(chars) if chars else 0,
+    }
+
+
+def line_statistics(text):
+    lines = text.splitlines()
+    stripped = [line.strip() for line in lines]
+    filled = [line for line in stripped if line]
+    letters = sum(has(char, c.LETTER) for char in text)
+    return {
+        "characters": len("".join(text.split())),
+        "han_share": sum(has(char, c.HAN) for char in text) / letters if letters else 0,
+        "alphanumeric_share": sum(has(char, c.LETTER | c.NUMBER) for char in text) / len(text) if text else 0,
+        "maximum_line_length": max(map(len, lines), default=0),
+        "mean_line_length": sum(map(len, lines)) / len(lines) if lines else 0,
+        "bullet_lines": sum(line.startswith(("•", "-")) for line in stripped) / len(lines) if lines else 0,
+        "ellipsis_lines": sum(line.endswith(("...", "…")) for line in stripped) / len(lines) if lines else 0,
+        "terminal_lines": sum(line.endswith(tuple(TERMINALS)) for line in filled) / len(filled) if filled else 0,
+    }
+
+
+def statistics(text):
+    """Every statistic of one text."""
+    return {
+        **line_statistics(text),
+        **word_statistics(text),
+        **gram_statistics(text),
+        **duplicate_statistics(text),
+        **han_statistics(text),
+    }
