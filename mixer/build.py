@@ -7,6 +7,7 @@ or with one source more, does only what is missing. See ``prepare`` for the orde
 """
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +18,21 @@ from mixer.engine.local import LocalEngine
 from mixer.engine.lock import lock
 from mixer.engine.outputs import OutputFile, Outputs
 from mixer.engine.stage import Receipt, StageReport
-from mixer.errors import InputError, RecipeError, UsageError
+from mixer.errors import InputError, RecipeError, UsageError, did_you_mean
+from mixer.filters.language import detectable, load_model
 from mixer.manifest import NAME, Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
 from mixer.manifest import read as read_manifest
 from mixer.megatron.indexed import token_dtype
 from mixer.mixture.compose import Counted, compose
 from mixer.mixture.export import export
+from mixer.mixture.inventory import MIN_SEQUENCES
+from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.verify import VerifyReport, verify
 from mixer.mixture.weights import Mixture
 from mixer.prepare import WRITES as PREPARE_WRITES
 from mixer.prepare import Prepare
 from mixer.recipe import LoadedRecipe, Recipe
-from mixer.sources.plan import SourceTask, plan_source
+from mixer.sources.plan import FilePiece, SourceTask, plan_source
 from mixer.tokenize.count import SCRIPTS
 from mixer.tokenize.join import DATASETS, Join, finalize
 from mixer.tokenize.stage import Tokenize
@@ -42,12 +46,13 @@ RECIPE = "run/recipe"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build will do, decided before anything is read."""
+    """What a build will do, decided before anything is read; with a ``limit`` it is a trial (``fit_to_trial``)."""
 
     recipe: Recipe
     vocabulary: Vocabulary
     tokenizer_file: Path | None
     tasks: Sequence[SourceTask]
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Result:
     prepared: Sequence[Receipt]
     tokenized: Sequence[Receipt]
     reports: Sequence[StageReport]
-    warnings: Sequence[str]
+    notes: Sequence[str]
 
 
 def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
@@ -78,9 +83,11 @@ def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
     Raises
     ------
     RecipeError
-        A file, column or tokenizer is missing, or the language has no script to be measured by.
+        A file, column or tokenizer is missing, or a language is one that no document can have, or has no script to be
+        measured by.
     """
     recipe = loaded.recipe
+    check_languages(recipe)
     beside = loaded.root / recipe.tokenizer
     tokenizer = str(beside) if beside.exists() else recipe.tokenizer
     vocabulary = load_vocabulary(tokenizer)
@@ -92,7 +99,26 @@ def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
             f"use almr_basis: label; measured is known for {', '.join(sorted(SCRIPTS))}",
         )
     tasks = [task for source in recipe.sources for task in plan_source(source, loaded.root, limit)]
-    return Plan(recipe, vocabulary, Path(tokenizer) if Path(tokenizer).exists() else None, tasks)
+    return Plan(recipe, vocabulary, Path(tokenizer) if Path(tokenizer).exists() else None, tasks, limit)
+
+
+def check_languages(recipe: Recipe) -> None:
+    """Make sure that documents can have each language of the mixture: a source declares it, or detection knows it.
+
+    Raises
+    ------
+    RecipeError
+        One is neither.
+    """
+    known = detectable(load_model()) | {source.language for source in recipe.sources}
+    for language in (recipe.mixture.additional_language, *recipe.mixture.base_languages):
+        if language not in known:
+            raise RecipeError(
+                f"unknown language {language!r}{did_you_mean(language, known)}: no source declares it, and detection "
+                "never finds it",
+                "correct mixture.additional_language or mixture.base_languages, or give sources in it `language: "
+                f"{language}`",
+            )
 
 
 def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
@@ -107,22 +133,30 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
     language = recipe.mixture.additional_language
     claim(out, recipe)
     with lock(out), LocalEngine(out, workers, display, PRELOAD) as engine:
-        (out / RECIPE).write_text(recipe.name + "\n", "utf-8")
+        with Outputs(out).open(RECIPE) as file:
+            file.write(f"{recipe.name}\n".encode())
         prepared = engine.run(Prepare(recipe, planned.tasks))
-        warnings = check_sources(recipe, prepared)
+        check_sources(recipe, prepared)
         fates = engine.run(Deduplicate.after(prepared, recipe.dedup, recipe.split_seed, recipe.mixture.valid_fraction))
+        notes = [*vocabulary.warnings, *remarks(planned, prepared, fates)]
+        for note in notes:  # at once, and not only with the result: there may be none
+            display.note(f"note: {note}")
         tokenized = engine.run(Tokenize.after([*prepared, *fates], vocabulary, language))
         joined = engine.run(Join(tokenized, vocabulary.vocab_size))
         content = finalize(out, joined)
 
-        manifest, mixture = mix(recipe, vocabulary, content, joined)
+        settings = recipe.mixture if planned.limit is None else fit_to_trial(recipe.mixture, joined)
+        manifest, mixture = mix(recipe, settings, vocabulary, content, joined)
         export(Outputs(out), manifest, planned.tokenizer_file)
         sweep(out, outputs_of(prepared, fates, tokenized, joined))
         verification = verify(out, rehash=True, workers=workers)
-    return Result(
-        out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports,
-        [*vocabulary.warnings, *warnings],
-    )  # fmt: skip
+    if settings != recipe.mixture:
+        notes.append(
+            f"a trial of {planned.limit:,} documents of each source, mixed with sequence_length: "
+            f"{settings.sequence_length:,} and tokens: max (the recipe says {recipe.mixture.sequence_length:,} and "
+            f"{recipe.mixture.tokens})"
+        )
+    return Result(out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports, notes)
 
 
 def claim(out: Path, recipe: Recipe) -> None:
@@ -152,8 +186,8 @@ def claim(out: Path, recipe: Recipe) -> None:
         )
 
 
-def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> list[str]:
-    """Hold every source against its promises, and return what the user should know of the others.
+def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> None:
+    """Hold every source against its promises.
 
     Raises
     ------
@@ -163,13 +197,11 @@ def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> list[str]:
         More of its records were unreadable than ``max_rejected`` allows.
     """
     read: dict[str, int] = {source.name: 0 for source in recipe.sources}
-    rejected, kept = dict(read), dict(read)
+    rejected = dict(read)
     for receipt in prepared:
         name = receipt.task.rsplit("/", 1)[0]
         read[name] += receipt.counts["documents"]
         rejected[name] += receipt.counts["rejected"]
-        kept[name] += sum(language["kept"] for language in receipt.counts["languages"].values())
-    warnings = []
     for source in recipe.sources:
         name, records = source.name, read[source.name] + rejected[source.name]
         if not records:
@@ -181,9 +213,31 @@ def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> list[str]:
                 f"see rejected/{name}/ in the build directory for file, position and cause; then correct `text`, "
                 "`format` or `encoding` of the source, or raise its max_rejected",
             )
-        if not kept[name]:
-            warnings.append(f"every document of source {name!r} was dropped; see dropped/{name}/ for the reasons")
-    return warnings
+
+
+def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]) -> list[str]:
+    """Say what a user should know of the sources, though it ends nothing."""
+    found = []
+    survivors = {name: counts for receipt in fates for name, counts in receipt.counts["sources"].items()}
+    receipts = list(prepared)
+    for source in planned.recipe.sources:
+        name = source.name
+        pieces = [piece for task in planned.tasks if task.source == name for piece in task.pieces]
+        empty = [p.file.path for p in pieces if isinstance(p, FilePiece) and not p.size and "://" not in p.file.url]
+        if empty:
+            found.append(f"source {name!r}: {len(empty):,} of its files are empty: {', '.join(empty[:3])}")
+        counts = [receipt.counts for receipt in receipts if receipt.task.rsplit("/", 1)[0] == name]
+        if rejected := sum(count["rejected"] for count in counts):
+            found.append(
+                f"source {name!r}: {rejected:,} records could not be read; see rejected/{name}/ for the causes"
+            )
+        reasons = sum((Counter(count["reasons"]) for count in counts), Counter())
+        if not survivors[name]["documents"]:
+            worst = ", ".join(f"{reason} {dropped:,}" for reason, dropped in reasons.most_common(3))
+            found.append(f"every document of source {name!r} was dropped ({worst}); see dropped/{name}/")
+        elif not survivors[name]["train"] + survivors[name]["valid"]:
+            found.append(f"every document of source {name!r} is a duplicate, or dropped by a rule; see dropped/{name}/")
+    return found
 
 
 def outputs_of(*stages: Iterable[Receipt]) -> dict[str, OutputFile]:
@@ -191,7 +245,20 @@ def outputs_of(*stages: Iterable[Receipt]) -> dict[str, OutputFile]:
     return {path: file for receipts in stages for receipt in receipts for path, file in receipt.outputs.items()}
 
 
-def mix(recipe: Recipe, vocabulary: Vocabulary, content: str, joined: Sequence[Receipt]) -> tuple[Manifest, Mixture]:
+def fit_to_trial(mixture: MixtureSettings, joined: Iterable[Receipt]) -> MixtureSettings:
+    """Make the mixture one that a few documents of each source can fill: as large as possible, in short sequences.
+
+    The sequences are the longest, up to the recipe's, at which no dataset is too small.
+    """
+    train = [receipt.counts["tokens"] for receipt in joined if receipt.counts["split"] == "train"]
+    shortest = min((tokens for tokens in train if tokens >= MIN_SEQUENCES), default=MIN_SEQUENCES)
+    length = min(mixture.sequence_length, shortest // MIN_SEQUENCES)
+    return mixture.model_copy(update={"sequence_length": length, "tokens": "max", "small_datasets": "drop"})
+
+
+def mix(
+    recipe: Recipe, settings: MixtureSettings, vocabulary: Vocabulary, content: str, joined: Sequence[Receipt]
+) -> tuple[Manifest, Mixture]:
     """Solve the mixture of the joined datasets.
 
     Raises
@@ -237,7 +304,7 @@ def mix(recipe: Recipe, vocabulary: Vocabulary, content: str, joined: Sequence[R
         bos=vocabulary.bos,
         sha256=vocabulary.sha256,
     )
-    return compose(recipe.name, content, tokenizer, counted, valid, recipe.mixture, recipe.seed)
+    return compose(recipe.name, content, tokenizer, counted, valid, settings, recipe.seed)
 
 
 def sweep(out: Path, written: Mapping[str, OutputFile]) -> None:

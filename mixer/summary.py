@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mixer.build import Plan, Result, disk_needed
@@ -46,11 +47,14 @@ def show_result(result: Result) -> None:
         screen.print()
     for name, cause in result.mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}")
-    for warning in result.warnings:
-        screen.print(f"[yellow]note:[/] {warning}")
+    for note in result.notes:
+        screen.print(f"[yellow]note:[/] {escape(note)}")
     show_verification(result.verification)
-    screen.print(f"documents:    {result.out / 'documents'}, and {result.out / 'dropped'} with reasons")
-    screen.print(f"for Megatron: {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)")
+    for line in (
+        f"documents:    {result.out / 'documents'}, and {result.out / 'dropped'} with reasons",
+        f"for Megatron: {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)",
+    ):
+        screen.print(line, markup=False, soft_wrap=True)  # a path that is cut in two cannot be copied
 
 
 def show_verification(report: VerifyReport) -> None:

@@ -33,9 +33,7 @@ def check_free(path: Path, needed_bytes: int, what: str) -> None:
         there = there.parent
     free = shutil.disk_usage(there).free
     if free < needed_bytes:
-        raise DiskError(
-            f"{what} needs {_gigabytes(needed_bytes)} but only {_gigabytes(free)} are free at {path}", REMEDY
-        )
+        raise DiskError(f"{what} needs {_amount(needed_bytes)} but only {_amount(free)} are free at {path}", REMEDY)
 
 
 @contextmanager
@@ -49,5 +47,5 @@ def full_disk(path: Path) -> Iterator[None]:
         raise
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.2f} GB"
+def _amount(count: int) -> str:
+    return f"{count / 1e9:,.2f} GB" if count >= 10**9 else f"{count / 1e6:.2f} MB"

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from mixer.engine.disk import full_disk
 from mixer.errors import UsageError
 
 PATIENCE_SECONDS = 10.0
@@ -27,12 +28,13 @@ def lock(root: Path) -> Iterator[None]:
     Raises
     ------
     UsageError
-        Another build holds it (the message names its process), workers of a killed one still run, or the file
-        system knows no locks.
+        Another build holds it (the message names its process), workers of a killed one still run, the file
+        system knows no locks, or the directory cannot be made or written to.
+    DiskError
+        No space is left on the disk.
     """
     folder = root / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as holder:
+    with _open(folder / "lock") as holder:
         if not _try(holder, fcntl.LOCK_EX):
             holder.seek(0)
             raise UsageError(
@@ -40,9 +42,10 @@ def lock(root: Path) -> Iterator[None]:
                 "wait until it has ended, stop it, or choose another directory with --out",
             )
         _wait_for_workers(root, folder / "workers")
-        holder.truncate(0)
-        holder.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        holder.flush()
+        with full_disk(folder / "lock"):
+            holder.truncate(0)
+            holder.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            holder.flush()
         yield
 
 
@@ -57,9 +60,22 @@ def hold_as_worker(root: Path) -> IO[str] | None:
     return None
 
 
+def _open(path: Path) -> IO[str]:
+    """Open a file to append to and to read, and make the folders above it."""
+    try:
+        with full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("a+")
+    except OSError as error:
+        raise UsageError(
+            f"{path.parent.parent} cannot be made or written to: {error.strerror} ({error.filename})",
+            "choose another directory",
+        ) from error
+
+
 def _wait_for_workers(root: Path, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
-    with path.open("a") as workers:
+    with _open(path) as workers:
         while not _try(workers, fcntl.LOCK_EX):
             if time.monotonic() > deadline:
                 raise UsageError(

@@ -112,18 +112,25 @@ def main(order: Order, channel: Connection) -> NoReturn:
             _settle()
             _perform(order, channel)
         code = 0
+    # The engine first, then the log: on a full disk nothing can be logged.
     except MixerError as error:
-        traceback.print_exc()
         channel.send(_portable(error))
+        _log()
     except BaseException as error:
-        traceback.print_exc()
         channel.send(Crashed("".join(traceback.format_exception_only(error)).strip()))
+        _log()
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
         # At once: threads and exit hooks of libraries have nothing to add, and must not be able to hang.
         os._exit(code)
+
+
+def _log() -> None:
+    """Write the traceback of the exception that is being handled to the log, if that is possible."""
+    with contextlib.suppress(Exception):
+        traceback.print_exc()
 
 
 def _perform(order: Order, channel: Connection) -> None:

@@ -258,6 +258,8 @@ def _why_left_out(inventory: Inventory, allowed: NDArray[np.bool_], problem: Pro
         return f"{inventory.max_epochs[k]:g} epochs are less than one sample"
     if target.domains.get(inventory.domain[k]) == 0:
         return f"domain {inventory.domain[k]} has the share 0"
+    if target.basis == "label" and target.almr == float(not inventory.additional[k]):
+        return f"the ALMR is {target.almr:g}"
     return "its share is less than a sample"
 
 

@@ -211,6 +211,8 @@ class _Place:
         if left_out:
             names = ", ".join(match.file.path for match in left_out[:3])
             return RecipeError(f"{message} but hidden or temporary ones ({names})", "name such files without wildcards")
+        if isinstance(self.fs, LocalFileSystem) and os.path.islink(self.path):  # noqa: PTH114
+            return RecipeError(f"{message}: it is a link that leads nowhere", "repair or remove the link")
         parent = _glob_root(self.path) if _is_magic(self.path) else self.path
         while parent.strip("/") and not self.fs.isdir(parent):
             parent = posixpath.dirname(parent)

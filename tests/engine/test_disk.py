@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,12 @@ def test_enough_space(tmp_path):
 def test_both_numbers_are_named(tmp_path):
     with pytest.raises(DiskError, match=r"the stage prepare needs 1,000,000\.00 GB but only [\d,.]+ GB are free at"):
         check_free(tmp_path, 10**15, "the stage prepare")
+
+
+def test_small_numbers_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=20_480))
+    with pytest.raises(DiskError, match=r"needs 0\.05 MB but only 0\.02 MB are free"):
+        check_free(tmp_path, 51_200, "the stage join")
 
 
 def test_other_errors_pass(tmp_path):
@@ -47,7 +54,7 @@ def test_plain_writing(tmp_path):
 @full_device
 @pytest.mark.parametrize("rows", [10, 1_000_000])
 def test_writing_parquet(tmp_path, rows):
-    batch = pa.RecordBatch.from_pydict({"number": list(range(rows))})
+    batch = pa.RecordBatch.from_pydict({"text": list(map(str, range(rows)))})
     with pytest.raises(DiskError), on_full_device(tmp_path, "a").open("a") as file:
         sink = ParquetSink(file)
         sink.write(batch)
@@ -76,7 +83,7 @@ try:
         sink = ParquetSink(file)
         for start in range(0, 2_000_000, 100_000):
             numbers = [i * 2654435761 % 2**32 for i in range(start, start + 100_000)]
-            sink.write(pa.RecordBatch.from_pydict({"n": numbers}))
+            sink.write(pa.RecordBatch.from_pydict({"text": list(map(str, numbers))}))
         sink.close()
 except DiskError as error:
     print(error.message)

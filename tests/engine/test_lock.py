@@ -50,6 +50,13 @@ def test_a_worker_gives_way_to_a_build_that_takes_over(tmp_path):
         assert hold_as_worker(tmp_path) is None
 
 
+@pytest.mark.parametrize("place", ["a file", "a file/below"])
+def test_a_place_where_no_directory_can_be_is_refused(tmp_path, place):
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(UsageError, match=rf"{place} cannot be made or written to: .*irector"), lock(tmp_path / place):
+        pass
+
+
 def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch):
     def refuse(file, kind):
         raise OSError(38, "Function not implemented")

@@ -152,6 +152,12 @@ def test_what_gets_no_samples_is_reported_with_the_cause():
     }
 
 
+@pytest.mark.parametrize(("almr", "absent"), [(0.0, "a-zh"), (1.0, "b-en")])
+def test_the_group_that_an_extreme_ratio_leaves_out_is_told_why(almr, absent):
+    found = inventory(("a-zh", 10**9, "web", 1, 4), ("b-en", 10**9, "web", 0, 4))
+    assert plan(found, MixtureSettings(almr=almr)).left_out == {absent: f"the ALMR is {almr:g}"}
+
+
 def test_small_datasets_are_refused_with_their_names_and_the_remedies():
     found = inventory(("a-zh", 10**9, "web", 1, 4), ("b-en", 10**9, "web", 0, 4), ("c-en", 64 * 2048 - 1, "web", 0, 4))
     assert too_small(found, 2048).tolist() == [False, False, True]

@@ -93,6 +93,8 @@ def test_links(tree):
     (tree / "broken.jsonl").symlink_to(tree / "nowhere")
     with pytest.raises(InputError, match=r"broken.jsonl is a link that leads nowhere"):
         listing(tree, "*.jsonl")
+    with pytest.raises(RecipeError, match=r"'broken.jsonl', which matches no file: it is a link that leads nowhere"):
+        listing(tree, "broken.jsonl")
 
 
 @pytest.mark.parametrize(
