@@ -79,12 +79,15 @@ def _places_exist(places: dict[str, Any]) -> dict[str, Any]:
     return places
 
 
-class FilterSettings(RootModel[Annotated[dict[str, RuleOverrides], AfterValidator(_places_exist)]]):
+Places: TypeAlias = Annotated[dict[str, RuleOverrides], AfterValidator(_places_exist)]
+
+
+class FilterSettings(RootModel[Places]):
     """Thresholds by ``domain/language``, either of which may be ``*``, then by the name of the rule."""
 
     model_config = ConfigDict(frozen=True)
 
-    root: Annotated[dict[str, RuleOverrides], AfterValidator(_places_exist)] = Field(default_factory=dict)
+    root: Places = Field(default_factory=dict)
 
 
 class LanguageSettings(BaseModel):
