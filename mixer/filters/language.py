@@ -42,11 +42,11 @@ _ROUNDS = ((4, 40), (8, 200))
 """Samples tried in turn: equal parts of a document, and bytes of plain words from the beginning of each. A document is
 sampled again only if its first sample scores below ``_SURE`` or the threshold of its language.
 
-Measured on 23,000 texts that script alone does not decide (web, Wikipedia lines, documentation, LaTeX, questions, code
-with Chinese comments), against fastText on the whole text: of those that it gives at least 0.65, 99.87 % get the same
-label; most of the others are Chinese texts full of code that it calls English, and single headings. Below 0.65 stay
-1,234 texts instead of 3,914. English web: 26 us a document, 100 MB/s per core (whole documents: 10 MB/s); Chinese
-prose, which needs no call: 1,500 MB/s."""
+Measured on 28,000 texts that script alone does not decide (web, Wikipedia lines, documentation, LaTeX, questions, code
+with Chinese comments), against fastText on the whole text: of the 19,989 that it gives at least 0.65, 99.87 % get the
+same label; the others are Chinese texts full of code that it calls English, formulas and single headings. Headings
+aside, 1,235 of 19,713 stay below 0.65 instead of 3,914. English web: 28 us a document, 95 MB/s per core (whole
+documents: 10 MB/s); Chinese prose, which needs no call: 1,300 to 1,500 MB/s."""
 _SURE = 0.8
 _LONGEST_WORD = 256  # bytes after which a run of letters is cut
 _TRIMMED = np.zeros(128, np.bool_)

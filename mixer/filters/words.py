@@ -11,7 +11,9 @@ this module counts and in which ``repetition`` looks for repeated n-grams. What 
 - an apostrophe between two letters begins a new word (``that's`` is ``that`` and ``'s``), as English tokenizers do;
 - of everything else (punctuation, symbols) a run of one same character is a word (``...``, ``--``).
 
-So punctuation counts as words of its own, which is what Gopher's thresholds mean in practice (datatrove).
+So punctuation counts as words of its own, as in datatrove, whose filters over these words decide as the rules do.
+Punctuation is what Unicode calls so (and symbols and controls); datatrove's own list lacks some symbols and takes
+them for words, which changed one decision in 12,000 English texts.
 """
 
 import numpy as np
