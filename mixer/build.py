@@ -225,12 +225,11 @@ def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]
         pieces = [piece for task in planned.tasks if task.source == name for piece in task.pieces]
         empty = [p.file.path for p in pieces if isinstance(p, FilePiece) and not p.size and "://" not in p.file.url]
         if empty:
-            found.append(f"source {name!r}: {len(empty):,} of its files are empty: {', '.join(empty[:3])}")
+            more = ", ..." if len(empty) > 3 else ""
+            found.append(f"source {name!r}: empty files ({len(empty):,}): {', '.join(empty[:3])}{more}")
         counts = [receipt.counts for receipt in receipts if receipt.task.rsplit("/", 1)[0] == name]
         if rejected := sum(count["rejected"] for count in counts):
-            found.append(
-                f"source {name!r}: {rejected:,} records could not be read; see rejected/{name}/ for the causes"
-            )
+            found.append(f"source {name!r}: records that could not be read: {rejected:,}; see rejected/{name}/")
         reasons = sum((Counter(count["reasons"]) for count in counts), Counter())
         if not survivors[name]["documents"]:
             worst = ", ".join(f"{reason} {dropped:,}" for reason, dropped in reasons.most_common(3))

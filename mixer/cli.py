@@ -10,6 +10,10 @@ from mixer import __version__
 from mixer.errors import MixerError
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed; 2 wrong usage, recipe or directory; 3 the mixture is infeasible; 4 a promise is "
+    "broken; 130 interrupted."
+)
 
 
 class _Group(click.Group):
@@ -28,17 +32,15 @@ class _Group(click.Group):
             ctx.exit(INTERRUPTED)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="mixer")
 def main() -> None:
-    """Prepare corpora for continual pre-training and mix them by an exact additional-language ratio.
-
-    Exit codes: 0 done; 1 failed; 2 wrong usage, recipe or directory; 3 the mixture is infeasible; 4 a promise is
-    broken; 130 interrupted.
-    """
+    """Prepare corpora for continual pre-training and mix them by an exact additional-language ratio."""
 
 
-@main.command()
+@main.command(epilog=EXIT_CODES)
 @click.argument("recipe", default="quickstart")
 @click.option("--almr", type=float, help="Share of training tokens in the additional language, 0 to 1.")
 @click.option("--tokens", help="Training tokens, such as 1.7T or 100B; `max`: all that the caps on epochs allow.")
@@ -63,7 +65,8 @@ def build(
     """Build RECIPE (a packaged name or a YAML file): raw corpora in, a Megatron mixture out.
 
     Run again after any interruption, the same command goes on where it stopped; with another --almr, --tokens or
-    sequence length only the mixture is made anew.
+    sequence length only the mixture is made anew. With --limit it is a trial: mixed in shorter sequences if the few
+    documents fill no others.
 
     \b
     mixer build --almr 0.33
@@ -88,7 +91,7 @@ def build(
     summary.show_result(result)
 
 
-@main.command()
+@main.command(epilog=EXIT_CODES)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--rehash/--no-rehash", default=True, help="Read every file again and compare its hash.")
 @click.option("--workers", type=click.IntRange(min=1), help="Files hashed at once. [default: the cores there are]")

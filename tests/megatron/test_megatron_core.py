@@ -3,7 +3,6 @@
 import json
 import math
 import shlex
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,28 +16,6 @@ from tests.builds import Made, make_build, random_lengths, write_dataset
 from tests.megatron.test_indexed import shards_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(scope="module")
-def core():
-    """Import megatron-core, with warnings as they come."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pytest.importorskip("megatron.core", reason="needs the extra `train`")
-        from megatron.core.datasets import blended_megatron_dataset_builder as blend
-        from megatron.core.datasets import gpt_dataset, helpers, indexed_dataset, utils
-    return SimpleNamespace(blend=blend, gpt=gpt_dataset, helpers=helpers, indexed=indexed_dataset, utils=utils)
-
-
-@pytest.fixture(scope="module")
-def one_rank(core, tmp_path_factory):
-    """Megatron's cache needs a process group: one rank is enough."""
-    import torch
-
-    store = f"file://{tmp_path_factory.mktemp('group')}/store"
-    torch.distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
 
 
 def helper_order(core, weights, steps):
