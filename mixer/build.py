@@ -18,7 +18,7 @@ from mixer.engine.local import LocalEngine
 from mixer.engine.lock import lock
 from mixer.engine.outputs import OutputFile, Outputs
 from mixer.engine.stage import Receipt, StageReport
-from mixer.errors import InputError, RecipeError, UsageError, did_you_mean
+from mixer.errors import BrokenPromiseError, InputError, RecipeError, UsageError, did_you_mean
 from mixer.filters.language import detectable, load_model
 from mixer.manifest import NAME, Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
 from mixer.manifest import read as read_manifest
@@ -34,7 +34,7 @@ from mixer.prepare import Prepare
 from mixer.recipe import LoadedRecipe, Recipe
 from mixer.sources.plan import FilePiece, SourceTask, plan_source
 from mixer.tokenize.count import SCRIPTS
-from mixer.tokenize.join import DATASETS, Join, finalize
+from mixer.tokenize.join import DATASETS, Join, finalize, remove_damaged
 from mixer.tokenize.stage import Tokenize
 from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
 
@@ -142,14 +142,15 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
         for note in notes:  # at once, and not only with the result: there may be none
             display.note(f"note: {note}")
         tokenized = engine.run(Tokenize.after([*prepared, *fates], vocabulary, language))
-        joined = engine.run(Join(tokenized, vocabulary.vocab_size))
+        join = Join(tokenized, vocabulary.vocab_size)
+        joined = engine.run(join)
         content = finalize(out, joined)
 
         settings = recipe.mixture if planned.limit is None else fit_to_trial(recipe.mixture, joined)
+        sweep(out, outputs_of(prepared, fates, tokenized, joined))
         manifest, mixture = mix(recipe, settings, vocabulary, content, joined)
         export(Outputs(out), manifest, planned.tokenizer_file)
-        sweep(out, outputs_of(prepared, fates, tokenized, joined))
-        verification = verify(out, rehash=True, workers=workers)
+        verification = prove(out, engine, join, joined)
     if settings != recipe.mixture:
         notes.append(
             f"a trial of {planned.limit:,} documents of each source, mixed with sequence_length: "
@@ -307,13 +308,35 @@ def mix(
 
 
 def sweep(out: Path, written: Mapping[str, OutputFile]) -> None:
-    """Remove documents that no receipt lists: what an interrupted build under other settings left behind."""
+    """Remove documents that no receipt lists, left by an interrupted build under other settings, and empty folders."""
+def prove(out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt]) -> VerifyReport:
+    """Verify the build, after making anew what has been damaged since an earlier run wrote it: receipts know sizes.
+
+    Raises
+    ------
+    BrokenPromiseError
+        A promise is broken, and not by damage to the files of datasets.
+    """
+    try:
+        return verify(out, rehash=True, workers=engine.workers)
+    except BrokenPromiseError:
+        damaged = remove_damaged(out, joined)
+        if not damaged:
+            raise
+        names = ", ".join(path.relative_to(out).as_posix() for path in damaged)
+        engine.display.note(f"note: changed since they were written, so made anew: {names}")
+        finalize(out, engine.run(join))
+        return verify(out, rehash=True, workers=engine.workers)
+
+
     for folder in ("documents", "dropped", "rejected"):
-        for path in (out / folder).rglob("*"):
+        for path in [*sorted((out / folder).rglob("*"), reverse=True), out / folder]:  # a folder after what is in it
             if path.is_file() and path.relative_to(out).as_posix() not in written:
                 path.unlink()
 
 
+            elif path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+                path.rmdir()
 def disk_needed(planned: Plan) -> int:
     """Guess the bytes that a whole build takes on disk at its largest, before anything is read.
 
@@ -335,10 +358,15 @@ def clean(out: Path) -> int:
     with lock(out):
         stale = [path for path in (out / "megatron").iterdir() if path.is_dir() and path.name not in _kept(manifest)]
         before = disk_usage(out)
-        for path in [*stale, out / "run"]:
+        for path in stale:
             shutil.rmtree(path)
     return before - disk_usage(out)
 
+        if (out / "run").is_symlink():  # scratch on another disk: the link is the user's
+            for path in (out / "run").iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        else:
+            shutil.rmtree(out / "run")
 
 def _kept(manifest: Manifest) -> set[str]:
     """Folders of ``megatron/`` that a finished build needs: its datasets, and Megatron's own index cache."""

@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Every error a user can meet is shown here, with its exit code."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import click
 
 from mixer import __version__
-from mixer.errors import MixerError
+from mixer.errors import MixerError, UsageError
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage, recipe or directory; 3 the mixture is infeasible; 4 a promise is "
     "broken; 130 interrupted."
@@ -27,6 +29,12 @@ class _Group(click.Group):
             if error.remedy:
                 click.echo(f"  remedy: {error.remedy}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if error.errno not in NOT_ALLOWED:
+                raise
+            click.secho(f"error: {error.filename}: {error.strerror}", fg="red", err=True)
+            click.echo("  remedy: change the owner or mode of that file or folder, or use another directory", err=True)
+            ctx.exit(UsageError.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted: the same command goes on where this one stopped", err=True)
             ctx.exit(INTERRUPTED)

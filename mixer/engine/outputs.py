@@ -4,6 +4,7 @@ A file that bears its final name is therefore whole, whatever was killed, and it
 again. The sizes and hashes end up in the task's receipt.
 """
 
+import contextlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,7 +96,8 @@ def complete(target: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what cannot be written to cannot be tidied either: say the first error
+            temporary.unlink(missing_ok=True)
         raise
 
 

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from mixer.errors import BrokenPromiseError
@@ -62,10 +63,14 @@ class Index:
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of a dataset: ids in ``bin``, and ``lengths``, a ``.npy`` of int32[documents]."""
+    """A part of a dataset: ids in ``bin``, and ``lengths``, a ``.npy`` of int32[documents].
+
+    ``xxh64`` is the hash that ``bin`` must have; None takes it as it is.
+    """
 
     bin: Path
     lengths: Path
+    xxh64: str | None = None
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -144,14 +149,18 @@ def join(shards: Sequence[Shard], bin_file: Writable, idx_file: Writable, dtype:
     Raises
     ------
     BrokenPromiseError
-        The size of a shard's ``.bin`` is not what its lengths say.
+        A shard's ``.bin`` has not the size that its lengths say, or not its hash.
     ValueError
         As ``write_index``.
     """
     buffer = bytearray(PIECE_BYTES)
     for shard in shards:
         tokens = int(_load_lengths(shard.lengths).sum(dtype=np.int64))
-        copied = _copy(shard.bin, bin_file, buffer)
+        copied, found = _copy(shard.bin, bin_file, buffer)
+        if shard.xxh64 not in (None, found):
+            raise BrokenPromiseError(
+                f"{shard.bin} has been changed since it was written", "remove it and run the same command again"
+            )
         if copied != tokens * dtype.itemsize:
             raise BrokenPromiseError(
                 f"{shard.bin} has {copied:,} bytes, but its lengths say {tokens * dtype.itemsize:,}",
@@ -160,14 +169,15 @@ def join(shards: Sequence[Shard], bin_file: Writable, idx_file: Writable, dtype:
     return write_index(idx_file, _LengthFiles([shard.lengths for shard in shards]), dtype)
 
 
-def _copy(path: Path, to: Writable, buffer: bytearray) -> int:
-    """Copy a file through ``buffer`` and return its size."""
-    copied = 0
+def _copy(path: Path, to: Writable, buffer: bytearray) -> tuple[int, str]:
+    """Copy a file through ``buffer`` and return its size and xxh64."""
+    copied, digest = 0, xxhash.xxh64()
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(buffer):
             to.write(memoryview(buffer)[:size])
+            digest.update(memoryview(buffer)[:size])
             copied += size
-    return copied
+    return copied, str(digest.hexdigest())
 
 
 def _load_lengths(path: Path) -> NDArray[np.int32]:

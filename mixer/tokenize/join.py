@@ -74,7 +74,7 @@ class Join:
         """
         shards: list[_Shard] = task.payload
         parts = [
-            indexed.Shard(outputs.root / f"{shard.path}.bin", outputs.root / f"{shard.path}.lengths.npy")
+            indexed.Shard(outputs.root / f"{shard.path}.bin", outputs.root / f"{shard.path}.lengths.npy", shard.key[0])
             for shard in shards
         ]
         with (
@@ -96,7 +96,10 @@ class Join:
 
 @dataclass(frozen=True)
 class _Shard:
-    """A shard as its receipt describes it; ``path`` is relative to the build directory and without suffix."""
+    """A shard as its receipt describes it.
+
+    ``path`` is relative to the build directory and without suffix; ``key`` holds the hashes of ids and lengths.
+    """
 
     path: Path
     bytes: int
@@ -113,7 +116,8 @@ class _Shard:
 def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
     """Give joined datasets their final place, ``megatron/<content id>/``, as hard links where that is possible.
 
-    The directory appears when all its files are there. Where it stands already, missing files are put back.
+    The directory appears when all its files are there. Where it stands already, missing files are put back; what is in
+    the others is not looked at here (see ``remove_damaged``).
 
     Parameters
     ----------
@@ -133,13 +137,7 @@ def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
     DiskError
         The file system has no hard links, and no space for copies.
     """
-    files: dict[str, OutputFile] = {}
-    hashes = []
-    for receipt in receipts:
-        pair = {suffix: receipt.outputs[f"{DATASETS}{receipt.task}.{suffix}"] for suffix in ("bin", "idx")}
-        files.update({f"{receipt.task}.{suffix}": file for suffix, file in pair.items()})
-        hashes.append((receipt.task, Hashes(bin=pair["bin"].xxh64, idx=pair["idx"].xxh64)))
-    identity = content_id(hashes)
+    identity, files = _joined(receipts)
     target = root / prefix_of(identity, "")
     with full_disk(target):
         for abandoned in target.parent.glob(f"{_BUILDING}*"):
@@ -147,7 +145,12 @@ def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
         if target.is_dir():
             for name, file in files.items():
                 if not (target / name).is_file() or (target / name).stat().st_size != file.bytes:
-                    _check(root / DATASETS / name, file)
+                    if _hash(root / DATASETS / name) != file.xxh64:  # as a hard link it has the damage of its twin
+                        (root / DATASETS / name).unlink()
+                        raise BrokenPromiseError(
+                            f"{root / DATASETS / name} has been changed since it was written",
+                            "run the same command again: it was removed, and is made anew",
+                        )
                     _place(root / DATASETS / name, target / name)
         else:
             building = target.with_name(_BUILDING + identity)
@@ -156,6 +159,43 @@ def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
                 _place(root / DATASETS / name, building / name)
             building.rename(target)
     return identity
+
+
+def remove_damaged(root: Path, receipts: Iterable[Receipt]) -> list[Path]:
+    """Remove dataset files that have been changed since they were written, so that they are made anew.
+
+    Reads every file, joined and in its final place; for when a build turns out not to hold what it promises.
+
+    Parameters
+    ----------
+    root
+        The build directory.
+    receipts
+        Of every task of ``join``.
+
+    Returns
+    -------
+    What was removed: their ``join`` has to run again, and ``finalize`` after it.
+    """
+    identity, files = _joined(receipts)
+    removed = []
+    for name, file in files.items():
+        for path in (root / DATASETS / name, root / prefix_of(identity, name)):
+            if path.is_file() and _hash(path) != file.xxh64:
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _joined(receipts: Iterable[Receipt]) -> tuple[str, dict[str, OutputFile]]:
+    """Return the content id of joined datasets, and their files by name (``train/wanjuan-zh.bin``)."""
+    files: dict[str, OutputFile] = {}
+    hashes = []
+    for receipt in receipts:
+        pair = {suffix: receipt.outputs[f"{DATASETS}{receipt.task}.{suffix}"] for suffix in ("bin", "idx")}
+        files.update({f"{receipt.task}.{suffix}": file for suffix, file in pair.items()})
+        hashes.append((receipt.task, Hashes(bin=pair["bin"].xxh64, idx=pair["idx"].xxh64)))
+    return content_id(hashes), files
 
 
 def _place(source: Path, target: Path) -> None:
@@ -168,11 +208,10 @@ def _place(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def _check(path: Path, file: OutputFile) -> None:
-    """Hash a file that a damaged directory shares with us: as a hard link it may have the same damage."""
+def _hash(path: Path) -> str:
+    """Return the xxh64 of a file."""
     digest = xxhash.xxh64()
-    with path.open("rb") as opened:
+    with path.open("rb", buffering=0) as opened:
         while piece := opened.read(_PIECE_BYTES):
             digest.update(piece)
-    if digest.hexdigest() != file.xxh64:
-        raise BrokenPromiseError(f"{path} has been changed", "remove it and run the same command again")
+    return str(digest.hexdigest())

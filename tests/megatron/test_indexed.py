@@ -5,9 +5,11 @@ That they equal Megatron's own is in ``test_megatron_core.py``.
 
 import struct
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,6 +148,16 @@ def test_a_shard_of_the_wrong_size_is_named(tmp_path, change):
     shards[1].bin.write_bytes(content[:change] if change < 0 else content + bytes(change))
     with pytest.raises(BrokenPromiseError, match=r"1\.bin has"):
         join(shards, Sink(), Sink(), INT32)
+
+
+def test_a_shard_must_have_its_hash(tmp_path):
+    first, second = shards_of(tmp_path, [np.array([5, 6]), np.array([9])])
+    hashed = [replace(shard, xxh64=xxhash.xxh64_hexdigest(shard.bin.read_bytes())) for shard in (first, second)]
+    join(hashed, Sink(), Sink(), INT32)
+    second.bin.write_bytes(second.bin.read_bytes()[:-1] + b"\xff")
+    join([first, second], Sink(), Sink(), INT32)  # without a hash it is taken as it is
+    with pytest.raises(BrokenPromiseError, match=r"1\.bin has been changed"):
+        join(hashed, Sink(), Sink(), INT32)
 
 
 def test_memory_is_that_of_one_shard(tmp_path, monkeypatch):

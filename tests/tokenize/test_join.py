@@ -11,7 +11,7 @@ from mixer.engine.stage import Receipt
 from mixer.errors import BrokenPromiseError, DiskError
 from mixer.manifest import Hashes, content_id
 from mixer.megatron.indexed import read_index
-from mixer.tokenize.join import Join, finalize
+from mixer.tokenize.join import Join, finalize, remove_damaged
 from tests.tokenize.test_stage import Progress
 
 VOCAB = 128_256
@@ -103,6 +103,12 @@ class TestJoin:
         with pytest.raises(BrokenPromiseError, match="train/web-zh hold 3 documents"):
             join(tmp_path, receipts)
 
+    def test_a_shard_that_has_been_changed(self, tmp_path, receipts):
+        path = tmp_path / "run/shards/train/web-zh/00002.bin"
+        path.write_bytes(b"\x08" + path.read_bytes()[1:])
+        with pytest.raises(BrokenPromiseError, match=r"web-zh/00002\.bin has been changed"):
+            join(tmp_path, receipts)
+
 
 class TestFinalize:
     def files(self, folder):
@@ -155,6 +161,23 @@ class TestFinalize:
         path.write_bytes(b"\x01" + path.read_bytes()[1:])
         with pytest.raises(BrokenPromiseError, match=r"web-en\.bin has been changed"):
             finalize(tmp_path, joined)
+        assert not path.exists()  # so that the same command makes it anew
+
+    def test_what_is_damaged_is_removed_under_both_names(self, tmp_path, receipts):
+        joined = join(tmp_path, receipts)
+        final = tmp_path / "megatron" / finalize(tmp_path, joined)
+        assert remove_damaged(tmp_path, joined) == []
+        linked, own = tmp_path / "run/datasets/train/web-en.bin", final / "train/web-zh.idx"
+        with linked.open("r+b") as file:
+            file.write(b"\x01")
+        content = own.read_bytes()
+        own.unlink()
+        own.write_bytes(content[:-1] + b"\x01")
+        assert remove_damaged(tmp_path, joined) == [linked, final / "train/web-en.bin", own]
+        before = self.files(tmp_path / "megatron")
+        assert finalize(tmp_path, join(tmp_path, receipts)) == final.name
+        assert len(self.files(tmp_path / "megatron")) == len(before) + 2
+        assert remove_damaged(tmp_path, joined) == []
 
     def test_abandoned_directories_go(self, tmp_path, receipts):
         joined = join(tmp_path, receipts)
