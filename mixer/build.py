@@ -145,9 +145,9 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
         join = Join(tokenized, vocabulary.vocab_size)
         joined = engine.run(join)
         content = finalize(out, joined)
+        sweep(out, outputs_of(prepared, fates, tokenized, joined))
 
         settings = recipe.mixture if planned.limit is None else fit_to_trial(recipe.mixture, joined)
-        sweep(out, outputs_of(prepared, fates, tokenized, joined))
         manifest, mixture = mix(recipe, settings, vocabulary, content, joined)
         export(Outputs(out), manifest, planned.tokenizer_file)
         verification = prove(out, engine, join, joined)
@@ -307,8 +307,6 @@ def mix(
     return compose(recipe.name, content, tokenizer, counted, valid, settings, recipe.seed)
 
 
-def sweep(out: Path, written: Mapping[str, OutputFile]) -> None:
-    """Remove documents that no receipt lists, left by an interrupted build under other settings, and empty folders."""
 def prove(out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt]) -> VerifyReport:
     """Verify the build, after making anew what has been damaged since an earlier run wrote it: receipts know sizes.
 
@@ -329,14 +327,16 @@ def prove(out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt])
         return verify(out, rehash=True, workers=engine.workers)
 
 
+def sweep(out: Path, written: Mapping[str, OutputFile]) -> None:
+    """Remove documents that no receipt lists, left by an interrupted build under other settings, and empty folders."""
     for folder in ("documents", "dropped", "rejected"):
         for path in [*sorted((out / folder).rglob("*"), reverse=True), out / folder]:  # a folder after what is in it
             if path.is_file() and path.relative_to(out).as_posix() not in written:
                 path.unlink()
-
-
             elif path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
                 path.rmdir()
+
+
 def disk_needed(planned: Plan) -> int:
     """Guess the bytes that a whole build takes on disk at its largest, before anything is read.
 
@@ -360,13 +360,13 @@ def clean(out: Path) -> int:
         before = disk_usage(out)
         for path in stale:
             shutil.rmtree(path)
-    return before - disk_usage(out)
-
         if (out / "run").is_symlink():  # scratch on another disk: the link is the user's
             for path in (out / "run").iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         else:
             shutil.rmtree(out / "run")
+    return before - disk_usage(out)
+
 
 def _kept(manifest: Manifest) -> set[str]:
     """Folders of ``megatron/`` that a finished build needs: its datasets, and Megatron's own index cache."""
