@@ -14,6 +14,7 @@ from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 
+import datasets
 import llama_models
 import numpy as np
 import pyarrow as pa
@@ -439,3 +440,52 @@ def test_parquet_of_kept_documents_has_one_schema(quickstart):
     for folder in sorted((quickstart / "documents").glob("*/*")):
         schema = pa.unify_schemas([pq.read_schema(path) for path in folder.iterdir()])
         assert {"file", "record", "text", "language", "language_score", "tokens"} <= set(schema.names)
+
+
+def saved(texts, path):
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_dict({"text": texts}).save_to_disk(str(path))
+
+
+def arrow_file(texts, path):
+    table = pa.table({"text": texts})
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
+
+
+CONTAINERS = {
+    "a.json": lambda texts, path: path.write_text(json.dumps([{"text": text} for text in texts])),
+    "a.jsonl.gz": lambda texts, path: path.write_bytes(gzip.compress(lines(texts))),
+    "a.jsonl.zst": lambda texts, path: path.write_bytes(zstandard.compress(lines(texts))),
+    "a.parquet": lambda texts, path: pq.write_table(pa.table({"text": texts}), path, row_group_size=7),
+    "a.arrow": arrow_file,
+    "a.csv": lambda texts, path: path.write_text("id,text\r\n" + "".join(f'1,"{text}"\r\n' for text in texts)),
+    "a.tsv": lambda texts, path: path.write_text("id\ttext\n" + "".join(f"1\t{text}\n" for text in texts)),
+    "a.txt": lambda texts, path: path.write_text("\n\n".join(texts)),
+    "saved": saved,
+}
+
+
+def test_the_container_of_a_text_leaves_no_trace(small):
+    assert small.build().code == 0
+    expected = read(small.out).build
+    for name, write in CONTAINERS.items():
+        write(english(40), small.folder / name)
+        small.source("en", paths=[name], records="paragraph" if name == "a.txt" else "file")
+        ran = small.build()
+        assert ran.code == 0, f"{name}: {ran.stderr}"
+        assert read(small.out).build == expected, name
+    small.source("en", records="file", datasets={"path": "json", "data_files": [str(small.folder / "en.jsonl")]})
+    del small.recipe["sources"][0]["paths"]
+    assert small.build().code == 0
+    assert read(small.out).build == expected
+
+
+def test_text_that_spells_special_tokens_stays_text(small):
+    specials = "<|end_of_text|> <|begin_of_text|><|eot_id|> <|endoftext|>"
+    small.write("en.jsonl", lines([f"{text} {specials}" for text in english(40)]))
+    assert small.build("--tokenizer", "llama3").code == 0
+    assert mixer("verify", small.out).code == 0  # EOD ends every document and is nowhere else
+    entry = read(small.out).datasets[0]
+    ids = np.fromfile(small.out / f"{entry.prefix}.bin", np.int32)
+    assert (ids >= 128_000).sum() == (ids == 128_001).sum() == entry.documents
