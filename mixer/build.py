@@ -10,6 +10,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mixer.dedup.stage import Deduplicate
@@ -34,6 +35,7 @@ from mixer.prepare import Prepare
 from mixer.recipe import LoadedRecipe, Recipe
 from mixer.sources.plan import FilePiece, SourceTask, plan_source
 from mixer.tokenize.count import SCRIPTS
+from mixer.tokenize.encode import warm
 from mixer.tokenize.join import DATASETS, Join, finalize, remove_damaged
 from mixer.tokenize.stage import Tokenize
 from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
@@ -132,7 +134,7 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
     recipe, vocabulary = planned.recipe, planned.vocabulary
     language = recipe.mixture.additional_language
     claim(out, recipe)
-    with lock(out), LocalEngine(out, workers, display, PRELOAD) as engine:
+    with lock(out), LocalEngine(out, workers, display, PRELOAD, [partial(warm, vocabulary)]) as engine:
         with Outputs(out).open(RECIPE) as file:
             file.write(f"{recipe.name}\n".encode())
         prepared = engine.run(Prepare(recipe, planned.tasks))

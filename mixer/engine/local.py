@@ -13,7 +13,7 @@ import pickle
 import signal
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -148,9 +148,18 @@ class LocalEngine:
     preload
         Modules that workers are to find imported; they must not start threads. Only an optimisation, and without
         effect if this process has started a fork server before.
+    warm
+        The same for what takes calls to set up: functions without arguments that pickle, see ``server.start``.
     """
 
-    def __init__(self, root: Path, workers: int, display: Display, preload: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        workers: int,
+        display: Display,
+        preload: Sequence[str] = (),
+        warm: Sequence[Callable[[], object]] = (),
+    ) -> None:
         if workers < 1:
             raise ValueError("workers must be at least 1")
         self.root = root.absolute()
@@ -158,6 +167,7 @@ class LocalEngine:
         self.display = display
         self.reports: list[StageReport] = []
         self._preload = preload
+        self._warm = warm
 
     def __enter__(self) -> "LocalEngine":
         return self
@@ -198,7 +208,7 @@ class LocalEngine:
             report = None
             try:
                 if run.queue:
-                    server.start(self._preload, signals.obey)
+                    server.start(self._preload, self._warm, signals.obey)
                 self._loop(run, signals)
                 receipts = [run.receipts[index] for index in range(len(tasks))]
                 report = StageReport.of(stage.name, receipts, len(tasks) - run.skipped, time.monotonic() - run.started)

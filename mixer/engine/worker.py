@@ -7,6 +7,7 @@ one that dies after has done everything.
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import multiprocessing
 import os
 import pickle
@@ -40,6 +41,8 @@ ONE_THREAD = {
 """Environment of every worker: as many processes as cores, so one thread each. Arrow reads OMP_NUM_THREADS too."""
 ENGINE = "MIXER_ENGINE"
 """Environment variable by which the fork server learns its engine's process id."""
+WARM = "MIXER_WARM"
+"""Environment variable that names the file of what the fork server is to call before it forks (``server.start``)."""
 REPORT_SECONDS = 0.25
 """How often a worker reports at most: enough for the eye, nothing for the CPU."""
 
@@ -179,6 +182,8 @@ def _settle() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+    gc.freeze()
+    gc.enable()
     os.environ.update(ONE_THREAD)
     if "pyarrow" in sys.modules:
         sys.modules["pyarrow"].set_cpu_count(1)

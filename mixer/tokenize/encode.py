@@ -43,10 +43,10 @@ class Encoder:
 
     def __init__(self, vocabulary: Vocabulary, *, cache_bytes: int = CACHE_BYTES) -> None:
         self.vocabulary = vocabulary
-        self._encoder: Any = None
+        self._encoder: Any = _take(vocabulary) or _load(vocabulary)
+        self._grown = 0
         self.renewals = 0
         self._cache_bytes = cache_bytes
-        self._make()
 
     def encode(self, texts: pa.Array, where: str = "a batch") -> tuple[Ids, Offsets]:
         """Encode a column of text without nulls.
@@ -117,15 +117,39 @@ class Encoder:
         """Make the encoder anew, without what it remembers."""
         self._encoder = None  # before the new one is loaded: never two at a time
         _return_memory()
-        self._make()
+        self._encoder = _load(self.vocabulary)
+        self._grown = 0
         self.renewals += 1
 
-    def _make(self) -> None:
-        if self.vocabulary.engine == "tokenizers":
-            self._encoder = tokenizers.Tokenizer.from_str(self.vocabulary.tokenizer.decode())
-        else:
-            self._encoder = gigatoken.Tokenizer.from_json(self.vocabulary.tokenizer)
-        self._grown = 0
+
+_warmed: list[Encoder] = []
+"""What ``warm`` has made and no other ``Encoder`` has taken over yet."""
+
+
+def warm(vocabulary: Vocabulary) -> None:
+    """Load what the next ``Encoder`` of this vocabulary needs, in this process or in each one forked from it.
+
+    Loading takes 0.3 s, more than all else that a task with little text has to do. It survives a fork, since it has no
+    threads.
+    """
+    encoder = Encoder(vocabulary)
+    encoder.encode(pa.array(["a"], pa.large_string()))  # some tables are made at the first call
+    _warmed[:] = [encoder]
+    _return_memory()
+
+
+def _take(vocabulary: Vocabulary) -> Any:
+    """Return what ``warm`` has loaded, once; None if there is nothing for this vocabulary."""
+    found = [encoder.vocabulary for encoder in _warmed]
+    if [(other.engine, other.tokenizer) for other in found] != [(vocabulary.engine, vocabulary.tokenizer)]:
+        return None
+    return _warmed.pop()._encoder
+
+
+def _load(vocabulary: Vocabulary) -> Any:
+    if vocabulary.engine == "tokenizers":
+        return tokenizers.Tokenizer.from_str(vocabulary.tokenizer.decode())
+    return gigatoken.Tokenizer.from_json(vocabulary.tokenizer)
 
 
 def _return_memory() -> None:
