@@ -83,8 +83,8 @@ def build(
     """  # noqa: D301 (click wants the character itself)
     from mixer import summary
     from mixer.build import build as build_mixture
-    from mixer.build import plan
     from mixer.engine.display import make_display
+    from mixer.plan import plan
     from mixer.recipe import load_recipe
 
     shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "tokenizer": tokenizer}
@@ -130,7 +130,7 @@ def relocate(directory: Path, *, root: Path | None) -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 def clean(directory: Path) -> None:
     """Remove scratch files (run/, and shards of earlier mixtures) from the finished build in DIRECTORY."""
-    from mixer.build import clean as clean_build
+    from mixer.directory import clean as clean_build
     from mixer.summary import size
 
     click.echo(f"freed {size(clean_build(directory))}")
@@ -165,7 +165,7 @@ def show(name: str) -> None:
 def check(file: str, *, overrides: tuple[str, ...]) -> None:
     """Check every key and value of the recipe FILE, and that its files are there."""
     from mixer import summary
-    from mixer.build import plan
+    from mixer.plan import plan
     from mixer.recipe import load_recipe
 
     summary.show_plan(plan(load_recipe(file, overrides), limit=None), out=None)

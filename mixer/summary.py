@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mixer.build import Plan, Result, disk_needed
+from mixer.build import Result
 from mixer.engine.stage import Receipt, StageReport
 from mixer.mixture.export import ARGS, BLEND
 from mixer.mixture.verify import VerifyReport
+from mixer.plan import Plan, disk_needed
 from mixer.sources.huggingface import Shard
 
 PLAIN_WIDTH = 120

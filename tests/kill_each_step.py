@@ -22,6 +22,7 @@ from mixer.engine.display import SilentDisplay
 from mixer.engine.outputs import Outputs, remove_temporaries
 from mixer.engine.receipts import discard, finished, prune, write_receipt
 from mixer.engine.stage import Receipt
+from mixer.plan import plan
 from mixer.recipe import load_recipe
 
 CHANGES = ("os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
@@ -97,7 +98,7 @@ def main() -> int:
     mixer.build.LocalEngine = OneProcess
 
     def run(kill_at: int = 0) -> None:
-        planned = mixer.build.plan(load_recipe(options.recipe))
+        planned = plan(load_recipe(options.recipe))
         if kill_at:
             kill_before(kill_at, options.out)
         mixer.build.build(planned, options.out, 1, SilentDisplay())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixer.manifest import Almr, Dataset, Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
+from mixer.mixture.inventory import MIN_SEQUENCES
 from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.weights import Inventory, Mixture, plan
 
@@ -39,6 +40,23 @@ class Counted:
     def additional_tokens(self) -> int:
         """Tokens in the additional language, whole."""
         return round(self.additional)
+
+
+def fit_to_trial(settings: MixtureSettings, tokens: Sequence[int]) -> MixtureSettings:
+    """Make the mixture one that a few documents of each source can fill: as large as possible, in short sequences.
+
+    The sequences are the longest, up to the recipe's, at which no dataset is too small.
+
+    Parameters
+    ----------
+    settings
+        The recipe's.
+    tokens
+        Of each training dataset.
+    """
+    shortest = min((count for count in tokens if count >= MIN_SEQUENCES), default=MIN_SEQUENCES)
+    length = min(settings.sequence_length, shortest // MIN_SEQUENCES)
+    return settings.model_copy(update={"sequence_length": length, "tokens": "max", "small_datasets": "drop"})
 
 
 def compose(

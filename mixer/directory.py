@@ -1,0 +1,89 @@
+"""The build directory as a whole: whose it is, and what does not belong there (any more)."""
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from mixer.engine.lock import lock
+from mixer.engine.outputs import Outputs
+from mixer.errors import UsageError
+from mixer.manifest import NAME, Manifest, read
+
+RECIPE = "run/recipe"
+"""Names the recipe whose build a directory holds, before there is a ``mixture.json``."""
+
+
+def claim(out: Path, recipe: str) -> None:
+    """Make sure that ``out`` is free, or holds a build of the recipe of this name.
+
+    Raises
+    ------
+    UsageError
+        Something else is there.
+    """
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file, not a directory", "choose another directory with --out")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if (out / RECIPE).exists():
+        found = (out / RECIPE).read_text("utf-8").strip()
+    elif (out / NAME).exists():
+        found = read(out).recipe
+    elif {path.name for path in out.iterdir()} == {"run"}:  # a build that was stopped before it began
+        return
+    else:
+        raise UsageError(f"{out} is not empty and holds no build", "choose another directory with --out")
+    if found != recipe:
+        raise UsageError(
+            f"{out} holds the build of another recipe, {found!r} (this one is {recipe!r})",
+            "choose another directory with --out",
+        )
+
+
+def mark(out: Path, recipe: str) -> None:
+    """Write down whose build this is; hold the lock of ``out``."""
+    with Outputs(out).open(RECIPE) as file:
+        file.write(f"{recipe}\n".encode())
+
+
+def sweep(out: Path, written: Collection[str]) -> None:
+    """Remove documents that no receipt lists, left by an interrupted build under other settings, and empty folders."""
+    for folder in ("documents", "dropped", "rejected"):
+        for path in [*sorted((out / folder).rglob("*"), reverse=True), out / folder]:  # a folder after what is in it
+            if path.is_file() and path.relative_to(out).as_posix() not in written:
+                path.unlink()
+            elif path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+                path.rmdir()
+
+
+def clean(out: Path) -> int:
+    """Remove scratch files and datasets of earlier mixtures from a finished build; return the bytes freed.
+
+    Raises
+    ------
+    UsageError
+        There is no finished build in ``out``, or one is being made.
+    """
+    manifest = read(out)
+    with lock(out):
+        stale = [path for path in (out / "megatron").iterdir() if path.is_dir() and path.name not in _kept(manifest)]
+        before = disk_usage(out)
+        for path in stale:
+            shutil.rmtree(path)
+        if (out / "run").is_symlink():  # scratch on another disk: the link is the user's
+            for path in (out / "run").iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        else:
+            shutil.rmtree(out / "run")
+    return before - disk_usage(out)
+
+
+def _kept(manifest: Manifest) -> set[str]:
+    """Folders of ``megatron/`` that a finished build needs: its datasets, and Megatron's own index cache."""
+    return {manifest.build, "cache"}
+
+
+def disk_usage(folder: Path) -> int:
+    """Add up the bytes of all files below a folder, hard links once."""
+    found = (path.lstat() for path in folder.rglob("*") if not path.is_dir())
+    return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in found}.values())

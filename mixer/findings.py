@@ -1,0 +1,63 @@
+"""What the first stages found in the sources: promises that a source broke, and what its user should know."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mixer.engine.stage import Receipt
+from mixer.errors import InputError, RecipeError
+from mixer.plan import Plan
+from mixer.recipe import Recipe
+from mixer.sources.plan import FilePiece
+
+
+def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> None:
+    """Hold every source against its promises.
+
+    Raises
+    ------
+    RecipeError
+        A source is empty.
+    InputError
+        More of its records were unreadable than ``max_rejected`` allows.
+    """
+    read: dict[str, int] = {source.name: 0 for source in recipe.sources}
+    rejected = dict(read)
+    for receipt in prepared:
+        name = receipt.task.rsplit("/", 1)[0]
+        read[name] += receipt.counts["documents"]
+        rejected[name] += receipt.counts["rejected"]
+    for source in recipe.sources:
+        name, records = source.name, read[source.name] + rejected[source.name]
+        if not records:
+            raise RecipeError(f"source {name!r} is empty: its files hold no records", "correct its paths, or remove it")
+        if rejected[name] > source.max_rejected * records:
+            raise InputError(
+                f"source {name!r}: {rejected[name]:,} of {records:,} records could not be read, more than its "
+                f"max_rejected of {source.max_rejected:g}",
+                f"see rejected/{name}/ in the build directory for file, position and cause; then correct `text`, "
+                "`format` or `encoding` of the source, or raise its max_rejected",
+            )
+
+
+def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]) -> list[str]:
+    """Say what a user should know of the sources, though it ends nothing."""
+    found = []
+    survivors = {name: counts for receipt in fates for name, counts in receipt.counts["sources"].items()}
+    receipts = list(prepared)
+    for source in planned.recipe.sources:
+        name = source.name
+        pieces = [piece for task in planned.tasks if task.source == name for piece in task.pieces]
+        empty = [p.file.path for p in pieces if isinstance(p, FilePiece) and not p.size and "://" not in p.file.url]
+        if empty:
+            more = ", ..." if len(empty) > 3 else ""
+            found.append(f"source {name!r}: empty files ({len(empty):,}): {', '.join(empty[:3])}{more}")
+        counts = [receipt.counts for receipt in receipts if receipt.task.rsplit("/", 1)[0] == name]
+        if rejected := sum(count["rejected"] for count in counts):
+            found.append(f"source {name!r}: records that could not be read: {rejected:,}; see rejected/{name}/")
+        reasons = sum((Counter(count["reasons"]) for count in counts), Counter())
+        if not survivors[name]["documents"]:
+            worst = ", ".join(f"{reason} {dropped:,}" for reason, dropped in reasons.most_common(3))
+            found.append(f"every document of source {name!r} was dropped ({worst}); see dropped/{name}/")
+        elif not survivors[name]["train"] + survivors[name]["valid"]:
+            found.append(f"every document of source {name!r} is a duplicate, or dropped by a rule; see dropped/{name}/")
+    return found

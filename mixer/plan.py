@@ -1,0 +1,88 @@
+"""What a build will do, decided before anything is read: a checked recipe, its vocabulary, and every task.
+
+Comes after ``recipe`` and before ``build``; ``--dry-run`` and ``recipe check`` end here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixer.errors import RecipeError, did_you_mean
+from mixer.filters.language import detectable, load_model
+from mixer.megatron.indexed import token_dtype
+from mixer.prepare import WRITES as PREPARE_WRITES
+from mixer.recipe import LoadedRecipe, Recipe
+from mixer.sources.plan import SourceTask, plan_source
+from mixer.tokenize.count import SCRIPTS
+from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build will do, decided before anything is read; with a ``limit`` it is a trial (``fit_to_trial``)."""
+
+    recipe: Recipe
+    vocabulary: Vocabulary
+    tokenizer_file: Path | None
+    tasks: Sequence[SourceTask]
+    limit: int | None = None
+
+
+def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
+    """Check that everything a recipe names is there, and cut its sources into tasks.
+
+    Parameters
+    ----------
+    loaded
+        The recipe and the folder its relative paths start from.
+    limit
+        Read only so many documents of each source.
+
+    Raises
+    ------
+    RecipeError
+        A file, column or tokenizer is missing, or a language is one that no document can have, or has no script to be
+        measured by.
+    """
+    recipe = loaded.recipe
+    check_languages(recipe)
+    beside = loaded.root / recipe.tokenizer
+    tokenizer = str(beside) if beside.exists() else recipe.tokenizer
+    vocabulary = load_vocabulary(tokenizer)
+    mixture = recipe.mixture
+    if mixture.almr_basis == "measured" and mixture.additional_language not in SCRIPTS:
+        raise RecipeError(
+            f"mixture.almr_basis: measured cannot be had for {mixture.additional_language!r}, which shares its script "
+            "with base languages",
+            f"use almr_basis: label; measured is known for {', '.join(sorted(SCRIPTS))}",
+        )
+    tasks = [task for source in recipe.sources for task in plan_source(source, loaded.root, limit)]
+    return Plan(recipe, vocabulary, Path(tokenizer) if Path(tokenizer).exists() else None, tasks, limit)
+
+
+def check_languages(recipe: Recipe) -> None:
+    """Make sure that documents can have each language of the mixture: a source declares it, or detection knows it.
+
+    Raises
+    ------
+    RecipeError
+        One is neither.
+    """
+    known = detectable(load_model()) | {source.language for source in recipe.sources}
+    for language in (recipe.mixture.additional_language, *recipe.mixture.base_languages):
+        if language not in known:
+            raise RecipeError(
+                f"unknown language {language!r}{did_you_mean(language, known)}: no source declares it, and detection "
+                "never finds it",
+                "correct mixture.additional_language or mixture.base_languages, or give sources in it `language: "
+                f"{language}`",
+            )
+
+
+def disk_needed(planned: Plan) -> int:
+    """Guess the bytes that a whole build takes on disk at its largest, before anything is read.
+
+    Documents and fingerprints as prepared, the documents again in order, and the tokens twice: in shards and joined.
+    """
+    text = sum(task.text_bytes for task in planned.tasks)
+    return int((PREPARE_WRITES + 0.4 + 2 * token_dtype(planned.vocabulary.vocab_size).itemsize / 3) * text)
