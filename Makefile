@@ -21,7 +21,9 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# The small build first: it compiles the kernels once, and not in every test process.
 tests: $(VENV)/.dev
+	rm -rf $(VENV)/first && $(BIN)/mixer build --limit 200 --out $(VENV)/first > $(VENV)/first.log
 	$(BIN)/pytest -n auto --dist loadscope
 
 $(BIN)/python:

@@ -19,6 +19,9 @@ from tests.engine.test_interruption import linux, processes, wait_until
 from tests.small import Small, mixer
 from tests.test_build import files
 
+PATIENCE = 300
+"""Seconds that a build of a moment may take on a machine that is busy and has not compiled the kernels yet."""
+
 
 def test_the_version_is_that_of_the_package():
     assert mixer("--version").stdout == f"mixer, version {importlib.metadata.version('mixer')}\n"
@@ -244,7 +247,7 @@ def start(small, out):
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, small_tokenizer):
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert start(Small(folder, small_tokenizer), folder / "out").wait(60) == 0
+    assert start(Small(folder, small_tokenizer), folder / "out").wait(PATIENCE) == 0
     return files(folder / "out")
 
 
@@ -261,7 +264,7 @@ def undisturbed(tmp_path_factory, small_tokenizer):
 def test_a_signal_leaves_no_process_and_the_same_command_goes_on(small, undisturbed, stage, send, number, code):
     process = start(small, small.out)
     log = small.folder / "stderr"
-    wait_until(lambda: f"{stage}: 2 tasks" in log.read_text(), 60)
+    wait_until(lambda: f"{stage}: 2 tasks" in log.read_text(), PATIENCE)
     time.sleep(0.1)
     send(process.pid, number)
     assert process.wait(10) == code
@@ -271,6 +274,6 @@ def test_a_signal_leaves_no_process_and_the_same_command_goes_on(small, undistur
     wait_until(lambda: not processes(process.pid), 2)
     assert not (small.out / "mixture.json").exists()
     assert not list(small.out.rglob("*.tmp"))
-    assert start(small, small.out).wait(60) == 0
+    assert start(small, small.out).wait(PATIENCE) == 0
     assert ("prepare: 2 tasks, 2 already done" in log.read_text()) == (stage == "tokenize")
     assert files(small.out) == undisturbed
