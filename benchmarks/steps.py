@@ -1,0 +1,96 @@
+"""Times the steps inside ``prepare``, and ``verify``, in this one process; prints one JSON object.
+
+    python benchmarks/steps.py RECIPE BUILD REPEATS
+
+``pipeline.py`` runs it: RECIPE is the recipe of one kind of text, BUILD its finished build. The figures are user and
+system seconds of each step over all documents, the median of REPEATS passes; imports, and a first batch that loads the
+kernels, come before. ``write`` is what it costs to compress and hash the documents.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from mixer.engine.worker import ONE_THREAD
+
+os.environ.update(ONE_THREAD)
+
+from mixer.dedup.fingerprint import FingerprintWriter
+from mixer.documents import ParquetSink, split
+from mixer.engine.outputs import HashingFile
+from mixer.filters.judge import judge
+from mixer.filters.language import CODE, label, load_model
+from mixer.filters.settings import rulebook
+from mixer.mixture.verify import verify
+from mixer.recipe import load_recipe
+from mixer.sources.plan import plan_source
+from mixer.sources.read import read
+
+
+class Clock:
+    """Adds up CPU seconds by step: each call books what passed since the one before."""
+
+    def __init__(self):
+        self.seconds = Counter()
+        self._last = time.process_time()
+
+    def __call__(self, step):
+        now = time.process_time()
+        self.seconds[step] += now - self._last
+        self._last = now
+
+
+def one_pass(loaded, documents=None):
+    """Run the steps of ``prepare`` over all sources, or only their first documents; return seconds by step."""
+    recipe = loaded.recipe
+    accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
+    model = load_model()
+    null = HashingFile(Path(os.devnull))
+    kept_sink, dropped_sink = ParquetSink(null), ParquetSink(null)
+    fingerprints = FingerprintWriter(null, recipe.dedup.minhash or None)
+    clock = Clock()
+    for source in recipe.sources:
+        rules = rulebook(recipe.filters, source.filters, source.domain, [*accepted, CODE])
+        for task in plan_source(source, loaded.root, documents):
+            batches = read(task, source, lambda *_: None)
+            clock("plan")
+            while (batch := next(batches, None)) is not None:
+                clock("read")
+                labelled = label(batch, source.language, source.domain, accepted, recipe.language, model)
+                clock("language")
+                kept, dropped = split(judge(labelled, rules))
+                clock("rules")
+                if len(kept):
+                    fingerprints.write(kept["text"])
+                clock("fingerprint")
+                kept_sink.write(kept)
+                dropped_sink.write(dropped)
+                clock("write")
+            clock("read")
+    kept_sink.close()
+    dropped_sink.close()
+    clock("write")
+    return clock.seconds
+
+
+def main():
+    recipe, build, repeats = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    loaded = load_recipe(recipe)
+    one_pass(loaded, 200)
+    passes = [one_pass(loaded) for _ in range(repeats)]
+    seconds = {step: statistics.median(each[step] for each in passes) for step in passes[0]}
+    verified = []
+    verify(build, workers=1)
+    for _ in range(repeats):
+        before = time.process_time()
+        verify(build, workers=1)
+        verified.append(time.process_time() - before)
+    json.dump({**seconds, "verify": statistics.median(verified)}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
