@@ -26,6 +26,9 @@ EXPANSION = 4
 TARGET_BYTES = 128 << 20
 """Bytes on disk that a task reads: minutes of work, so that a lost one is cheap and hundreds keep a cluster busy."""
 
+LIMITED_BYTES = 64 << 10
+"""Text of a document at most, as far as disk space for a limited number of them goes: long pages, chapters of books."""
+
 OPENING = 64 << 10
 """Bytes that a file counts at least, since opening one far away takes as long as reading some; a task has at most
 2048 files."""
@@ -69,11 +72,12 @@ class SourceTask:
 
     @property
     def text_bytes(self) -> int:
-        """A guess at the text in it, from the sizes and names of its files."""
-        return sum(
+        """A guess at the text in it, from the sizes and names of its files, or from the limit."""
+        whole = sum(
             piece.size * (EXPANSION if isinstance(piece, FilePiece) and piece.file.path.endswith(COMPRESSED) else 1)
             for piece in self.pieces
         )
+        return whole if self.limit is None else min(whole, self.limit * LIMITED_BYTES)
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the documents of this task beside the settings: JSON values for ``key_of``."""

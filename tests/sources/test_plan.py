@@ -1,6 +1,7 @@
 import itertools
 import json
 import pickle
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -65,6 +66,17 @@ def test_a_limit_makes_one_task(corpus):
     assert (task.limit, len(task.pieces)) == (7, 5)
     assert len(corpus.documents(limit=7)) == 7
     assert len(corpus.documents(limit=100)) == 15
+
+
+def test_a_limit_asks_for_little_space(corpus):
+    for n in range(5):
+        corpus.write(f"{n}.jsonl", line(n, 10))
+    [whole] = corpus.tasks(limit=10**6)
+    [few] = corpus.tasks(limit=1)
+    huge = [replace(piece, size=10**12) for piece in few.pieces]
+    assert whole.text_bytes == few.text_bytes == sum(piece.size for piece in few.pieces)
+    assert replace(few, pieces=tuple(huge)).text_bytes < 10**5
+    assert replace(few, pieces=tuple(huge), limit=None).text_bytes == 5 * 10**12
 
 
 def test_a_limit_stops_rejections_too(corpus, monkeypatch):
