@@ -7,7 +7,7 @@ from mixer.engine.display import make_display
 from mixer.engine.local import LocalEngine
 from mixer.engine.lock import lock
 from mixer.errors import MixerError
-from tests.engine.stages import Letters
+from tests.engine.stages import Letters, warm, warm_badly
 
 
 def main() -> int:
@@ -15,7 +15,7 @@ def main() -> int:
     seconds = float(sys.argv[2])
     orders = dict.fromkeys(range(8), sys.argv[3])
     try:
-        with lock(root), LocalEngine(root, 2, make_display()) as engine:
+        with lock(root), LocalEngine(root, 2, make_display(), warm=[warm, warm_badly]) as engine:
             engine.run(Letters(8, orders, seconds=seconds))
     except MixerError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

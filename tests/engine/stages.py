@@ -14,6 +14,18 @@ from mixer.engine.outputs import Outputs
 from mixer.engine.stage import Progress, Task
 from mixer.errors import DiskError, InputError
 
+WARMED: list[str] = []
+
+
+def warm() -> None:
+    """Leave behind what workers of the order "warm" look for."""
+    WARMED.append("in the server")
+
+
+def warm_badly() -> None:
+    """Raise what native code may raise."""
+    raise BaseException("panic")
+
 
 @dataclass(frozen=True)
 class Letters:
@@ -81,6 +93,8 @@ class Letters:
             ctypes.PyDLL(None).sleep(60)  # with the interpreter's lock held: no Python runs in this process
         elif order == "threads":
             check_single_thread()
+        elif order == "warm":
+            assert WARMED == ["in the server"]
 
 
 class PickyError(DiskError):

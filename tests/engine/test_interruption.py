@@ -65,6 +65,13 @@ def undisturbed(tmp_path_factory):
     return files(root)
 
 
+def test_workers_find_what_the_server_has_warmed(tmp_path):
+    """Up to what cannot be warmed, which is no error."""
+    process = start(tmp_path, order="warm")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+
+
 @linux
 def test_nothing_is_left_after_a_build_that_ends_well(tmp_path):
     process = start(tmp_path)

@@ -194,7 +194,7 @@ def test_parquet_without_rows_or_groups(corpus):
 
 
 def test_rows_of_very_different_sizes(corpus):
-    texts = ["x" * (3 << 20), "y", "z" * (5 << 20), *["w"] * 10_000]
+    texts = ["x" * (1 << 20), "y", "z" * (3 << 20), *["w"] * 10_000]
     parquet(pa.table({"text": texts}), corpus.folder / "f")
     batches = corpus.batches()
     assert [len(batch) for batch in batches] == [3, 8192, 1808]

@@ -130,7 +130,7 @@ class TestMemory:
         monkeypatch.setattr(encode, "BLIND_BYTES", 3000)
         encoder = Encoder(llama3)
         for _ in range(4):
-            encoder.encode(column(["x" * 1000]))
+            encoder.encode(column(["x" * 1001]))
         assert encoder.renewals == 1
 
     def test_resident_bytes(self):
