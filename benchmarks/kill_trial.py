@@ -16,6 +16,8 @@ unexpected way. Needs Linux (/proc).
 """
 
 import argparse
+import contextlib
+import itertools
 import os
 import random
 import shlex
@@ -26,7 +28,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,8 +49,10 @@ EXPECTED = {"KILL": (-signal.SIGKILL,), "TERM": (128 + signal.SIGTERM, -signal.S
 AGAIN = 0.3
 """Share of trials in which the second run is struck, too."""
 HANG_SECONDS = 900.0
-GONE_SECONDS = 5.0
+GONE_SECONDS = 10.0
 POLL_SECONDS = 0.001
+SHORT_SECONDS = 0.05
+"""A stage that takes less is struck when it is seen."""
 
 
 @dataclass
@@ -108,8 +112,9 @@ class Running:
         return STAGES[self._at]
 
     def wait_for(self, stage: str) -> None:
-        """Wait until a stage has begun, or the build is over."""
-        while STAGES.index(self.stage()) < STAGES.index(stage) and not self.over():
+        """Wait until a stage has begun, the build is over, or it seems to hang."""
+        deadline = time.monotonic() + HANG_SECONDS
+        while STAGES.index(self.stage()) < STAGES.index(stage) and not self.over() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
     def over(self) -> bool:
@@ -129,27 +134,18 @@ class Running:
         if whom == "group":
             os.killpg(self.process.pid, number)
             return how
-        target = self.process.pid
-        if whom in ("worker", "server"):
-            servers = [pid for pid, command in children(self.process.pid) if "forkserver" in command]
-            found = servers if whom == "server" else [pid for server in servers for pid, _ in children(server)]
-            if found:
-                target = max(found)
-            else:
-                how = f"{name} parent"
-        try:
-            os.kill(target, number)
-        except ProcessLookupError:
-            return f"{how}: too late"
-        return how
+        found = []
+        if whom != "parent":
+            found = [pid for pid, command in children(self.process.pid) if "forkserver" in command]
+        if whom == "worker":
+            found = [pid for server in found for pid, _ in children(server)]
+        with contextlib.suppress(ProcessLookupError):  # a worker may be through by now
+            os.kill(max(found, default=self.process.pid), number)
+        return how if found else f"{name} parent"
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns
+    return (stat.st_ino, stat.st_mtime_ns) if path.exists() and (stat := path.stat()) else None
 
 
 def processes() -> Iterator[tuple[int, int, int, str]]:
@@ -173,28 +169,20 @@ def children(pid: int) -> list[tuple[int, str]]:
 def belonging(running: Running) -> list[str]:
     """Describe every process that is of a build: of its session, or with its directory open or in its command."""
     place = str(running.root)
-    found = []
-    for pid, _, session, command in processes():
-        if pid == os.getpid():
-            continue
-        links = [Path(f"/proc/{pid}/cwd"), *_listed(Path(f"/proc/{pid}/fd"))]
-        if session == running.process.pid or place in command or any(place in _target(link) for link in links):
-            found.append(f"{pid} {command[:100]}")
-    return found
+    return [
+        f"{pid} {command[:100]}"
+        for pid, _, session, command in processes()
+        if pid != os.getpid()
+        and (session == running.process.pid or place in command or any(place in path for path in open_paths(pid)))
+    ]
 
 
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return ""
+def open_paths(pid: int) -> Iterator[str]:
+    """Yield the paths that a process has open, its current folder among them."""
+    with contextlib.suppress(OSError):
+        for link in (Path(f"/proc/{pid}/cwd"), *Path(f"/proc/{pid}/fd").iterdir()):
+            with contextlib.suppress(OSError):
+                yield str(link.readlink())
 
 
 def left_running(running: Running) -> list[str]:
@@ -210,13 +198,11 @@ def tree(root: Path) -> dict[str, str]:
     build = read_manifest(root).build
     found = {}
     for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        earlier = parts[0] == "megatron" and len(parts) > 1 and path.is_dir() and len(parts[1]) == len(build)
-        if parts[0] == "run" or (parts[0] == "megatron" and len(parts) > 2 and parts[1] != build):
-            continue
-        if earlier and parts[1] != build:
-            continue
-        found["/".join(parts)] = xxhash.xxh64_hexdigest(path.read_bytes()) if path.is_file() else "folder"
+        top, *below = path.relative_to(root).parts
+        earlier = top == "megatron" and below and below[0] != build and (len(below) > 1 or path.is_dir())
+        if top != "run" and not earlier:
+            content = xxhash.xxh64_hexdigest(path.read_bytes()) if path.is_file() else "folder"
+            found[path.relative_to(root).as_posix()] = content
     return found
 
 
@@ -248,15 +234,15 @@ class Trials:
         The first is the recipe as it is.
     out
         A folder for everything; builds stand in ``out/build``.
+    stages
+        Where to strike.
     """
 
-    def __init__(self, variants: Sequence[Variant], out: Path) -> None:
-        self.variants = variants
-        self.out = out
+    def __init__(self, variants: Sequence[Variant], out: Path, stages: Sequence[str]) -> None:
+        self.variants, self.stages, self.out = variants, stages, out
         self.root = out / "build"
-        self.kills = 0
+        self.kills = self.failures = 0
         self.hits: Counter[str] = Counter()
-        self.failures = 0
 
     def prepare(self) -> None:
         """Build every variant undisturbed, and note its bytes and how long it spends in each stage."""
@@ -265,15 +251,12 @@ class Trials:
             self._undisturbed(variant)
             variant.reference = tree(self.root)
             shown = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in variant.seconds.items())
-            print(
-                f"undisturbed{variant.label}: {len(variant.reference)} files and folders; seconds: {shown}", flush=True
-            )
+            print(f"undisturbed{variant.label}: {len(variant.reference)} files, folders; seconds: {shown}", flush=True)
             if len(self.variants) > 1:
-                shutil.rmtree(self._finished(number), ignore_errors=True)
-                self._copy(self.root, self._finished(number))
+                self._copy(self.root, self.out / f"finished-{number}")
 
     def _undisturbed(self, variant: Variant) -> None:
-        self._clear()
+        shutil.rmtree(self.root, ignore_errors=True)
         running = Running(variant.command, self.root)
         variant.seconds = {}
         at, since = STAGES[0], time.monotonic()
@@ -291,20 +274,20 @@ class Trials:
         draw = random.Random(seed)
         variant = draw.choice(self.variants)
         origin = ""
-        self._clear()
+        shutil.rmtree(self.root, ignore_errors=True)
         if len(self.variants) > 1:
             before = draw.choice([number for number, other in enumerate(self.variants) if other is not variant])
-            self._copy(self._finished(before), self.root)
+            self._copy(self.out / f"finished-{before}", self.root)
             origin = f" over{self.variants[before].label or ' the recipe'}:{variant.label or ' the recipe'}"
         told, wrong = [], []
-        stage, how = STAGES[seed % len(STAGES)], STRIKES[seed % len(STRIKES)]
+        stage, how = self.stages[seed % len(self.stages)], STRIKES[seed % len(STRIKES)]
         while True:
             note, faults, finished = self._strike(variant, stage, how, draw.random())
             told.append(note)
             wrong += faults
             if finished or draw.random() > AGAIN:
                 break
-            stage, how = draw.choice(STAGES), draw.choice(STRIKES)
+            stage, how = draw.choice(self.stages), draw.choice(STRIKES)
         last = Running(variant.command, self.root)
         code = last.wait()
         if code:
@@ -313,9 +296,8 @@ class Trials:
             wrong += differences(tree(self.root), variant.reference)
             wrong += self._verify()
         wrong += [f"left running: {process}" for process in left_running(last)]
-        print(f"seed {seed}{origin}: {'; '.join(told)}: {'same bytes' if not wrong else 'WRONG'}", flush=True)
-        for fault in wrong:
-            print(f"    {fault}", flush=True)
+        result = "".join(["WRONG", *(f"\n    {fault}" for fault in wrong)]) if wrong else "same bytes"
+        print(f"seed {seed}{origin}: {'; '.join(told)}: {result}", flush=True)
         if wrong:
             self.failures += 1
             self.root.rename(self.out / f"failed-{seed}-{int(time.time())}")
@@ -324,9 +306,10 @@ class Trials:
         """Run, strike once, and return what to tell of it, what went wrong and whether the build was through."""
         running = Running(variant.command, self.root)
         running.wait_for(stage)
-        time.sleep(part * variant.seconds.get(stage, 0.0))
-        hit, over = running.stage(), running.over()
-        if over:
+        if (seconds := variant.seconds.get(stage, 0.0)) > SHORT_SECONDS:
+            time.sleep(part * seconds)
+        hit = running.stage()
+        if running.over():
             return f"ended before {part:.0%} of {stage}", self._ended(running, "", hit), True
         sent = running.strike(how)
         self.kills += 1
@@ -341,10 +324,9 @@ class Trials:
         try:
             code = running.wait()
         except subprocess.TimeoutExpired:
-            left = belonging(running)
+            hangs = f"hangs after {sent}: {belonging(running)}"
             os.killpg(running.process.pid, signal.SIGKILL)
-            running.wait()
-            return [f"hangs after {sent}: {left}"]
+            return [hangs, str(running.wait())]
         wrong = [f"shows a traceback: {line}" for line in running.lines if line.startswith("Traceback")]
         # A worker may be lost at any time, and a signal may come when everything is done but the exit.
         survives = not sent or sent.split()[1].startswith(("worker", "server")) or hit == STAGES[-1]
@@ -359,14 +341,9 @@ class Trials:
         done = subprocess.run(command, cwd=self.out, capture_output=True, text=True, check=False)
         return [f"mixer verify: {done.stderr.strip()}"] if done.returncode else []
 
-    def _clear(self) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
-
-    def _finished(self, number: int) -> Path:
-        return self.out / f"finished-{number}"
-
     @staticmethod
     def _copy(source: Path, target: Path) -> None:
+        shutil.rmtree(target, ignore_errors=True)
         subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # hard links stay hard links
 
 
@@ -379,12 +356,11 @@ def without(recipe: Path, source: str, target: Path) -> Path:
     for entry in kept:
         if "paths" in entry:
             entry["paths"] = [path if "$" in path else str(recipe.parent.absolute() / path) for path in entry["paths"]]
-    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(yaml.safe_dump({**tree, "sources": kept}, allow_unicode=True), "utf-8")
     return target
 
 
-def main(arguments: Iterable[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="quickstart")
     parser.add_argument("--kills", type=int, default=20, help="stop when so many kills have been made")
@@ -393,8 +369,9 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the builds; not the build itself")
     parser.add_argument("--variant", action="append", default=[], help="other arguments of `mixer build` to change to")
     parser.add_argument("--without", action="append", default=[], help="a source that another variant does not have")
+    parser.add_argument("--stage", action="append", choices=STAGES, help="strike in this stage; default: in all")
     parser.add_argument("extra", nargs="*", help="arguments for `mixer build` (after --)")
-    options = parser.parse_args(None if arguments is None else list(arguments))
+    options = parser.parse_args()
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     recipe = recipe_path(options.recipe).absolute()
@@ -408,12 +385,12 @@ def main(arguments: Iterable[str] | None = None) -> int:
     for source in options.without:
         path = without(recipe, source, out / f"without-{source}.yaml")
         variants.append(Variant(f" without {source}", command(path)))
-    trials = Trials(variants, out)
+    trials = Trials(variants, out, options.stage or STAGES)
     trials.prepare()
-    seed = options.seed
-    while trials.kills < options.kills:
+    for seed in itertools.count(options.seed):
+        if trials.kills >= options.kills:
+            break
         trials.run(seed)
-        seed += 1
     hits = ", ".join(f"{stage} {trials.hits[stage]}" for stage in STAGES)
     print(f"{trials.kills} kills in {seed - options.seed} trials, {trials.failures} wrong; hit: {hits}")
     return 1 if trials.failures else 0
