@@ -45,8 +45,11 @@ def run(command, **environment):
 
 
 def output(command):
-    """Run a command that prints JSON and return it."""
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    """Run a command that prints JSON and return it; what it says beside that is shown if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr}")
+    return json.loads(done.stdout)
 
 
 def write_recipe(path, kind, files):
@@ -133,9 +136,10 @@ def memory(kind, texts, work, options):
                 paths.append(work / f"part{number}.jsonl")
                 inputs.write(texts, paths[-1], wanted, seed=number + 1, skip=skip)
             recipe = write_recipe(work / "memory.yaml", kind, paths)
-            if not (work / "numba").exists():  # compiling takes memory of its own
-                build(recipe, work / "memory", options.workers, work / "numba")
-            _, peak, receipts = build(recipe, work / "memory", options.workers, work / "numba")
+            cache = work / f"numba-memory-{kind.slug}"
+            if not cache.exists():  # compiling takes memory of its own
+                build(recipe, work / "memory", options.workers, cache)
+            _, peak, receipts = build(recipe, work / "memory", options.workers, cache)
             by_stage = {stage: max(receipt["peak_bytes"] for receipt in receipts[stage]) for stage in STAGES}
             found[name][times] = {**by_stage, "worst": peak}
             for path in paths:

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -115,9 +116,11 @@ class TestLlama3:
 
 
 class TestMemory:
-    def test_renewal_changes_no_ids(self, llama3):
+    def test_renewal_changes_no_ids(self, llama3, monkeypatch):
+        """A process that grows by a byte with each look at it passes the bound after every batch."""
+        sizes = itertools.count(1)
+        monkeypatch.setattr(encode, "_resident_bytes", lambda: next(sizes))
         encoder = Encoder(llama3, cache_bytes=1)
-        encoder._grown = 1
         texts = column(["春眠不覺曉，" * 40, "hello world " * 40])
         first = encoder.encode(texts)
         again = encoder.encode(texts)
