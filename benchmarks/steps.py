@@ -22,10 +22,8 @@ os.environ.update(ONE_THREAD)
 from mixer.dedup.fingerprint import FingerprintWriter
 from mixer.documents import ParquetSink, split
 from mixer.engine.outputs import HashingFile
-from mixer.filters.judge import judge
-from mixer.filters.language import CODE, label, load_model
-from mixer.filters.settings import rulebook
 from mixer.mixture.verify import verify
+from mixer.prepare import Steps
 from mixer.recipe import load_recipe
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
@@ -47,23 +45,21 @@ class Clock:
 def one_pass(loaded, documents=None):
     """Run the steps of ``prepare`` over all sources, or only their first documents; return seconds by step."""
     recipe = loaded.recipe
-    accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
-    model = load_model()
     null = HashingFile(Path(os.devnull))
     kept_sink, dropped_sink = ParquetSink(null), ParquetSink(null)
     fingerprints = FingerprintWriter(null, recipe.dedup.minhash or None)
     clock = Clock()
     for source in recipe.sources:
-        rules = rulebook(recipe.filters, source.filters, source.domain, [*accepted, CODE])
+        steps = Steps(recipe, source).in_order
         for task in plan_source(source, loaded.root, documents):
             batches = read(task, source, lambda *_: None)
             clock("plan")
             while (batch := next(batches, None)) is not None:
                 clock("read")
-                labelled = label(batch, source.language, source.domain, accepted, recipe.language, model)
-                clock("language")
-                kept, dropped = split(judge(labelled, rules))
-                clock("rules")
+                for name, step in steps.items():
+                    batch = step(batch)
+                    clock(name)
+                kept, dropped = split(batch)
                 if len(kept):
                     fingerprints.write(kept["text"])
                 clock("fingerprint")

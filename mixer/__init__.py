@@ -23,9 +23,9 @@ def _kernel_cache() -> str:
     package = Path(__file__).parent
     state = hashlib.sha256()
     for room in _KERNEL_ROOMS:
-        for path in sorted((package / room).glob("*.py")):
+        for path in sorted((package / room).rglob("*.py")):
             stat = path.stat()
-            state.update(f"{room}/{path.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            state.update(f"{path.relative_to(package)} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return str(home / "mixer" / "kernels" / state.hexdigest()[:16])
 

@@ -6,7 +6,7 @@ compares. It is one of the two places that know the order of the rooms (the othe
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +16,14 @@ import msgspec
 from mixer.dedup.fingerprint import FingerprintWriter
 from mixer.dedup.settings import MinhashSettings
 from mixer.dedup.stage import FINGERPRINTS
-from mixer.documents import Batch, ParquetSink, split, text_bytes
+from mixer.documents import EDITS, Batch, ParquetSink, split, text_bytes
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import HashingFile, Outputs
 from mixer.engine.stage import Progress, Task
+from mixer.filters.edits import EDITORS, edit
 from mixer.filters.judge import judge
 from mixer.filters.language import CODE, label, load_model
-from mixer.filters.settings import rulebook
+from mixer.filters.settings import Checkbook, checkbook, editbook, rulebook
 from mixer.recipe import Recipe, Source
 from mixer.sources.plan import SourceTask
 from mixer.sources.read import read
@@ -52,15 +53,15 @@ class Prepare:
     def _key(self, task: SourceTask) -> str:
         """Hash what decides a task's outputs, and nothing that only the mixture depends on."""
         recipe, source = self.recipe, self.recipe.source(task.source)
-        minhash = recipe.dedup.minhash
+        checks, minhash = checks_of(recipe, source), recipe.dedup.minhash
         return key_of(
             self.name,
             task.identity(),
             source.identity(),
-            [source.domain, source.language, source.filters],
+            [source.domain, source.language],
+            {language: [(check.name, value) for check, value in found] for language, found in checks.items()},
             [recipe.mixture.additional_language, recipe.mixture.base_languages],
             recipe.language.model_dump(mode="json"),
-            recipe.filters.model_dump(mode="json"),
             [minhash.shingle, minhash.hashes, minhash.seed] if minhash else None,
         )
 
@@ -70,7 +71,7 @@ class Prepare:
         Returns
         -------
         ``documents`` read and ``bytes`` of their text; ``rejected`` records; ``reasons``, dropped documents by rule;
-        ``languages``, for each label ``documents`` and ``kept``.
+        ``edits``, by name how many and in how many documents; ``languages``, for each label ``documents`` and ``kept``.
 
         Raises
         ------
@@ -90,20 +91,30 @@ class Prepare:
         return {**counts.summary(), "rejected": sinks.rejected}
 
 
+def checks_of(recipe: Recipe, source: Source) -> Checkbook:
+    """Return the checks in force for a source, by each language that its kept documents may have."""
+    accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
+    return checkbook(recipe.filters, source.filters, source.domain, [*accepted, CODE])
+
+
 class Steps:
-    """What every batch of a source goes through after reading: the language, then the rules."""
+    """What every batch of a source goes through after reading; ``in_order`` has each step by name."""
 
     def __init__(self, recipe: Recipe, source: Source) -> None:
-        self._source, self._settings = source, recipe.language
-        self._accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
-        self._model = load_model()
-        self._rulebook = rulebook(recipe.filters, source.filters, source.domain, [*self._accepted, CODE])
+        accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
+        model, checks = load_model(), checks_of(recipe, source)
+        edits, rules = editbook(checks), rulebook(checks)
+        self.in_order: Mapping[str, Callable[[Batch], Batch]] = {
+            "language": lambda batch: label(batch, source.language, source.domain, accepted, recipe.language, model),
+            "edits": lambda batch: edit(batch, edits, EDITORS),
+            "rules": lambda batch: judge(batch, rules),
+        }
 
     def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
         """Return the kept and the dropped documents of a batch."""
-        source = self._source
-        labelled = label(batch, source.language, source.domain, self._accepted, self._settings, self._model)
-        return split(judge(labelled, self._rulebook))
+        for step in self.in_order.values():
+            batch = step(batch)
+        return split(batch)
 
 
 class _Sinks:
@@ -145,6 +156,8 @@ class _Counts:
     def __init__(self) -> None:
         self.documents = self.bytes = 0
         self.reasons: Counter[str] = Counter()
+        self.edits: Counter[str] = Counter()
+        self.edited: Counter[str] = Counter()
         self.read: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
 
@@ -156,6 +169,10 @@ class _Counts:
         self.reasons.update(_tally(dropped, "reason"))
         for part in (kept, dropped):
             self.read.update(_tally(part, "language"))
+            for name in (name for name in part.schema.names if name.startswith(EDITS)):
+                counts = part[name].fill_null(0).to_numpy()
+                self.edits[name.removeprefix(EDITS)] += int(counts.sum())
+                self.edited[name.removeprefix(EDITS)] += int((counts > 0).sum())
         self.kept.update(_tally(kept, "language"))
         return size
 
@@ -163,7 +180,14 @@ class _Counts:
         """Return JSON values, sorted."""
         languages = {name: {"documents": self.read[name], "kept": self.kept[name]} for name in sorted(self.read)}
         reasons = {reason: self.reasons[reason] for reason in sorted(self.reasons)}
-        return {"documents": self.documents, "bytes": self.bytes, "reasons": reasons, "languages": languages}
+        edits = {name: {"edits": self.edits[name], "documents": self.edited[name]} for name in sorted(self.edits)}
+        return {
+            "documents": self.documents,
+            "bytes": self.bytes,
+            "reasons": reasons,
+            "edits": edits,
+            "languages": languages,
+        }
 
 
 def _tally(batch: Batch, column: str) -> dict[str, int]:

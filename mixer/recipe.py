@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mixer.dedup.settings import DedupSettings
 from mixer.errors import RecipeError, did_you_mean
-from mixer.filters.settings import Domain, FilterSettings, LanguageSettings, RuleOverrides
+from mixer.filters.settings import CheckOverrides, Domain, FilterSettings, LanguageSettings, Overrides
 from mixer.mixture.settings import MixtureSettings
 from mixer.sources.settings import SourceSettings
 
@@ -38,8 +38,9 @@ class Source(SourceSettings):
     max_epochs: float | None = Field(
         None, gt=0, description="Cap on how often training reads this source; default: mixture.max_epochs."
     )
-    filters: RuleOverrides = Field(
-        default_factory=dict, description="Thresholds for this source alone, by rule name; `false` switches a rule off."
+    filters: CheckOverrides = Field(
+        default_factory=Overrides,
+        description="Rules and edits for this source alone, by name; `false` switches one off, `profile` names a set.",
     )
 
 
@@ -58,7 +59,7 @@ class Recipe(BaseModel):
     sources: list[Source] = Field(min_length=1, description="The corpora; their order is priority among duplicates.")
     language: LanguageSettings = Field(default_factory=LanguageSettings, description="Language identification.")
     filters: FilterSettings = Field(
-        default_factory=FilterSettings, description="Thresholds by `domain/language` (`*` for any), then by rule name."
+        default_factory=FilterSettings, description="Rules and edits by `domain/language` (`*` for any), then by name."
     )
     dedup: DedupSettings = Field(default_factory=DedupSettings, description="Which duplicates are removed.")
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mixer.dedup.settings import DedupSettings, MinhashSettings
-from mixer.filters.rules import RULES
-from mixer.filters.settings import LanguageSettings
+from mixer.filters.check import Rule
+from mixer.filters.settings import LanguageSettings, Overrides
+from mixer.filters.table import TABLE
 from mixer.mixture.settings import MixtureSettings
 from mixer.recipe import Recipe, Source
 from mixer.sources.settings import DatasetSettings
@@ -67,29 +68,35 @@ def rules_page() -> str:
         "A document meets the rules of its domain and language, in this order; the first that objects is the reason it "
         "is dropped for (`dropped/` keeps the document, the reason and the statistics). A rule without a default "
         "for a domain and language is off there, and a recipe can switch it on.\n",
-        "| rule | a document passes if | unit | defaults (`domain/language`) | source |",
-        "| --- | --- | --- | --- | --- |",
+        "| rule | a document passes if | unit | defaults (`domain/language`) | profiles | source |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
-    for rule in RULES:
-        by_threshold: dict[str, list[str]] = {}
-        for place, threshold in rule.defaults.items():
-            by_threshold.setdefault(bounds(threshold), []).append(f"`{place}`")
-        defaults = "; ".join(f"{threshold}: {', '.join(places)}" for threshold, places in by_threshold.items()) or "off"
-        condition = f"{rule.comparison.replace('_', ' ')}: {rule.description}"
-        parts.append(f"| `{rule.name}` | {escape(condition)} | {rule.unit} | {defaults} | {escape(rule.source)} |")
+    for check in TABLE:
+        by_value: dict[str, list[str]] = {}
+        for place, value in check.defaults.items():
+            by_value.setdefault(written(value), []).append(f"`{place}`")
+        defaults = "; ".join(f"{value}: {', '.join(found)}" for value, found in by_value.items()) or "off"
+        profiles = "; ".join(f"{name} {written(value)}" for name, value in check.profiles.items())
+        if isinstance(check, Rule):
+            what, unit = f"{check.comparison.replace('_', ' ')}: {check.description}", check.unit
+        else:
+            what, unit = f"edit: {check.description}", check.unit
+        parts.append(f"| `{check.name}` | {escape(what)} | {unit} | {defaults} | {profiles} | {escape(check.source)} |")
     return "\n".join(parts) + "\n"
 
 
-def bounds(threshold):
-    if isinstance(threshold, tuple):
-        low, high = ("any" if math.isinf(end) else f"{end:g}" for end in threshold)
+def written(value):
+    if isinstance(value, tuple):
+        low, high = ("any" if math.isinf(end) else f"{end:g}" for end in value)
         return f"{low} to {high}"
-    return f"{threshold:g}"
+    return "on" if value is True else value if isinstance(value, str) else f"{value:g}"
 
 
 def shown(default):
     if isinstance(default, BaseModel):
         return "see below"
+    if isinstance(default, Overrides):
+        default = {}
     return f"`{json.dumps(default, ensure_ascii=False)}`"
 
 

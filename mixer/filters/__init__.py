@@ -1,8 +1,7 @@
-"""Which documents are kept, and why the others are not: language first, then rules.
+"""Which documents are kept, what is changed in them, and why the others are not.
 
-``language`` labels each document of a batch; ``judge`` then computes the statistics that the rules in force look at
-and gives each document the name of the first rule that objects. A rule is declared once, in the table of ``rules``;
-``settings`` is what a recipe may say about languages and rules. The statistics themselves are columns made by kernels
-over a whole batch: ``words`` (segmentation and Gopher's quality), ``lines`` (characters and the shape of lines) and
-``repetition`` (repeated lines, paragraphs and n-grams), gathered by name in ``statistics``. Nothing here edits text.
+``language`` labels each document of a batch; ``edits`` changes its text; ``judge`` computes the statistics that the
+rules in force look at and gives each document the name of the first rule that objects. Rules and edits are declared
+once, in ``families``, and put in order in ``table``; ``settings`` is what a recipe may say about them. Statistics and
+edits themselves are ``kernels`` over a whole batch, gathered by name in ``statistics`` and ``edits``.
 """

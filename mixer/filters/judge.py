@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mixer.documents import STATISTICS, Batch, set_column, undecided
-from mixer.filters.rules import Ruling
+from mixer.filters.settings import Ruling
 from mixer.filters.statistics import compute
 
 

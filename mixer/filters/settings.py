@@ -1,71 +1,87 @@
-"""What a recipe may say about languages and rules, and the rules in force that follow from it.
+"""What a recipe may say about languages and checks, and the checks in force that follow from it.
 
-The keys of rules come from the table in ``rules``: a name or threshold that is not there is refused with the nearest
-spelling, and the JSON Schema of a recipe lists them all.
+The keys come from the ``table``: a name or value that is not there is refused with the nearest spelling, and the JSON
+Schema of a recipe lists them all.
 """
 
-import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, RootModel, WithJsonSchema
 
 from mixer.errors import RecipeError, did_you_mean
-from mixer.filters.rules import RULES, Ruling, Threshold, keys, rule_named
+from mixer.filters.check import Check, Edit, Rule, Threshold, Value, keys
+from mixer.filters.table import PROFILES, TABLE, check_named
 
 Domain = Literal["web", "book", "poetry", "qa", "math", "code"]
-"""Kinds of text; which rules apply depends on it."""
+"""Kinds of text; which checks apply depends on it."""
+Ruling: TypeAlias = tuple[Rule, Threshold]
+"""A rule with the threshold in force."""
 
-_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
-_BOUND = {"type": ["number", "null"]}
-
-
-def _threshold(value: Any) -> Threshold | Literal[False]:
-    """Read what a recipe gives a rule: a number, two bounds (null: open), or false."""
-    if value is False:
-        return False
-    if isinstance(value, int | float) and value is not True:
-        return float(value)
-    if isinstance(value, list | tuple) and len(value) == 2:
-        bounds = [open_end if end is None else end for end, open_end in zip(value, (-math.inf, math.inf), strict=True)]
-        if all(isinstance(end, int | float) and not isinstance(end, bool) for end in bounds):
-            return float(bounds[0]), float(bounds[1])
-    raise ValueError(f"{value!r} is no threshold; give a number, two bounds [lowest, highest], or false")
+_PROFILE = "profile"
 
 
-def _rules_exist(overrides: dict[str, Threshold | Literal[False]]) -> dict[str, Threshold | Literal[False]]:
-    """Refuse unknown rules, and thresholds that a rule cannot have."""
-    for name, threshold in overrides.items():
+@dataclass(frozen=True)
+class Overrides:
+    """What a recipe says about checks in one place: values by name (False: off), and the sets to start from.
+
+    Without ``profiles`` it changes what holds anyway; with them it starts from these sets instead.
+    """
+
+    values: Mapping[str, Value] = field(default_factory=dict)
+    profiles: tuple[str, ...] = ()
+
+    def value(self, check: Check, domain: Domain, language: str) -> Value | None:
+        """Return what this says of a check; False: off, ``None``: nothing."""
+        if check.name in self.values:
+            return self.values[check.name]
+        if not self.profiles:
+            return None
+        sets = ({**check.profiles, "default": check.default(domain, language)}.get(name) for name in self.profiles)
+        return next((value for value in sets if value is not None), False)
+
+
+def _overrides(given: Any) -> Overrides:
+    """Read what a recipe says about checks; refuse unknown names, and values that a check cannot have."""
+    if isinstance(given, Overrides):
+        return given
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{given!r} is no mapping from the names of rules to thresholds")
+    values: dict[str, Value] = {}
+    for name in (name for name in given if name != _PROFILE):
         try:
-            rule = rule_named(name)
+            check = check_named(name)
         except RecipeError as error:
             raise ValueError(error.message) from error
-        if threshold is not False:
-            rule.check(threshold)
-    return overrides
+        values[name] = False if given[name] is False else check.read(given[name])
+    return Overrides(values, _profiles(given[_PROFILE]) if _PROFILE in given else ())
+
+
+def _profiles(given: Any) -> tuple[str, ...]:
+    """Read one name of a profile or several."""
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not names:
+        raise ValueError(f"profile: {given!r} is neither a name nor a list of names")
+    for name in names:
+        if name not in PROFILES:
+            raise ValueError(f"unknown profile {name!r}{did_you_mean(str(name), PROFILES)}; {', '.join(PROFILES)}")
+    return tuple(names)
 
 
 def _schema() -> dict[str, Any]:
-    """Return the JSON Schema of a mapping from rules to thresholds."""
-    forms = {
-        "between": {"type": "array", "items": _BOUND, "minItems": 2, "maxItems": 2},
-        "share": _SHARE,
-        "number": {"type": "number", "minimum": 0},
+    """Return the JSON Schema of a mapping from checks to values."""
+    names = {"enum": list(PROFILES)}
+    profile = {"description": "Published sets that replace the defaults.", "anyOf": [names, {"items": names}]}
+    checks = {
+        check.name: {"description": check.description, "anyOf": [check.schema(), {"const": False}]} for check in TABLE
     }
-    rules = {}
-    for rule in RULES:
-        form = "between" if rule.comparison == "between" else "share" if rule.unit == "share" else "number"
-        rules[rule.name] = {"description": rule.description, "anyOf": [forms[form], {"const": False}]}
-    return {"type": "object", "properties": rules, "additionalProperties": False}
+    return {"type": "object", "properties": {_PROFILE: profile, **checks}, "additionalProperties": False}
 
 
-RuleOverrides: TypeAlias = Annotated[
-    dict[str, Annotated[Threshold | Literal[False], PlainValidator(_threshold)]],
-    AfterValidator(_rules_exist),
-    WithJsonSchema(_schema()),
-]
-"""Thresholds by the name of the rule; ``False`` switches a rule off."""
+CheckOverrides: TypeAlias = Annotated[Overrides, PlainValidator(_overrides), WithJsonSchema(_schema())]
+"""``Overrides`` as a recipe writes them: one mapping, in which ``profile`` names a set or several."""
 
 
 def _places_exist(places: dict[str, Any]) -> dict[str, Any]:
@@ -79,11 +95,11 @@ def _places_exist(places: dict[str, Any]) -> dict[str, Any]:
     return places
 
 
-Places: TypeAlias = Annotated[dict[str, RuleOverrides], AfterValidator(_places_exist)]
+Places: TypeAlias = Annotated[dict[str, CheckOverrides], AfterValidator(_places_exist)]
 
 
 class FilterSettings(RootModel[Places]):
-    """Thresholds by ``domain/language``, either of which may be ``*``, then by the name of the rule."""
+    """Values by ``domain/language``, either of which may be ``*``, then by the name of the check."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -120,38 +136,50 @@ class LanguageSettings(BaseModel):
 
 
 def resolve(
-    filters: FilterSettings,
-    source_overrides: Mapping[str, Threshold | Literal[False]],
-    domain: Domain,
-    language: str,
-) -> list[Ruling]:
-    """Find the rules in force for the documents of a source in a language.
+    filters: FilterSettings, source_overrides: Overrides, domain: Domain, language: str
+) -> list[tuple[Check, Value]]:
+    """Find the checks in force for the documents of a source in a language.
 
-    Defaults of the table give way to the recipe's ``filters``, of which the more specific key wins, and these to the
-    source's own.
+    A source's own settings go before the recipe's ``filters``, of which the more specific key goes first, and these
+    before the defaults of the table. Where one of them names a profile, what it does not set itself is as the profile
+    has it, and nothing after it is asked.
 
     Returns
     -------
-    Rules and their thresholds, in the order of the table.
+    Checks and their values, in the order of the table.
     """
-    layers: Sequence[Mapping[str, Threshold | Literal[False]]] = (
-        source_overrides,
-        *(filters.root.get(key, {}) for key in keys(domain, language)),
-    )
+    layers = (source_overrides, *(filters.root.get(key, Overrides()) for key in keys(domain, language)))
     found = []
-    for rule in RULES:
-        given = next((layer[rule.name] for layer in layers if rule.name in layer), None)
-        threshold = rule.default(domain, language) if given is None else given
-        if threshold is not None and threshold is not False:
-            found.append((rule, threshold))
+    for check in TABLE:
+        said = (layer.value(check, domain, language) for layer in layers)
+        value = next((value for value in said if value is not None), check.default(domain, language))
+        if value is not None and value is not False:
+            found.append((check, value))
     return found
 
 
-def rulebook(
-    filters: FilterSettings,
-    source_overrides: Mapping[str, Threshold | Literal[False]],
-    domain: Domain,
-    languages: Iterable[str],
-) -> dict[str, list[Ruling]]:
-    """Find the rules in force for each language that documents of a source may have."""
+Checkbook: TypeAlias = dict[str, list[tuple[Check, Value]]]
+"""The checks in force, by language."""
+
+
+def checkbook(
+    filters: FilterSettings, source_overrides: Overrides, domain: Domain, languages: Iterable[str]
+) -> Checkbook:
+    """Find the checks in force for each language that documents of a source may have."""
     return {language: resolve(filters, source_overrides, domain, language) for language in sorted(set(languages))}
+
+
+def rulebook(checks: Checkbook) -> dict[str, list[Ruling]]:
+    """Return the rules of a checkbook."""
+    return {
+        language: [(check, value) for check, value in found if isinstance(check, Rule)]  # type: ignore[misc]
+        for language, found in checks.items()
+    }
+
+
+def editbook(checks: Checkbook) -> dict[str, dict[str, Value]]:
+    """Return the edits of a checkbook, their values by name."""
+    return {
+        language: {check.name: value for check, value in found if isinstance(check, Edit)}
+        for language, found in checks.items()
+    }

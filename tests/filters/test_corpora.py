@@ -5,7 +5,7 @@ import pytest
 from mixer.documents import make_batch, undecided
 from mixer.filters.judge import judge
 from mixer.filters.language import label, load_model
-from mixer.filters.settings import FilterSettings, LanguageSettings, rulebook
+from mixer.filters.settings import FilterSettings, LanguageSettings, Overrides, checkbook, rulebook
 from tests.filters import corpora
 
 
@@ -45,5 +45,5 @@ def test_share_kept(name, domain, share, model):
     texts = corpora.texts(name)
     batch = make_batch([name] * len(texts), range(len(texts)), texts)
     batch = label(batch, "auto", domain, {"en", "zh"}, LanguageSettings(), model)
-    batch = judge(batch, rulebook(FilterSettings(), {}, domain, ["en", "zh", "code"]))
+    batch = judge(batch, rulebook(checkbook(FilterSettings(), Overrides(), domain, ["en", "zh", "code"])))
     assert undecided(batch).mean() >= share

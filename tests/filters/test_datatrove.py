@@ -8,10 +8,10 @@ from datatrove.pipeline.filters import gopher_quality_filter, gopher_repetition_
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixer.filters.rules import RULES
-from mixer.filters.settings import FilterSettings, resolve
+from mixer.filters.kernels.words import segment
+from mixer.filters.settings import FilterSettings, Overrides, resolve
 from mixer.filters.statistics import compute
-from mixer.filters.words import segment
+from mixer.filters.table import RULES
 from mixer.text import characters as c
 from mixer.text.characters import CLASSES
 from mixer.text.utf8 import buffers
@@ -82,7 +82,7 @@ def theirs(texts):
 
 
 def ours(texts):
-    rulings = resolve(DATATROVE, {}, "web", "en")
+    rulings = resolve(DATATROVE, Overrides(), "web", "en")
     values = compute(pa.array(texts, pa.large_string()), np.arange(len(texts)), {rule.statistic for rule, _ in rulings})
     first = [None] * len(texts)
     for rule, threshold in reversed(rulings):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mixer.documents import drop, make_batch, set_column, split
 from mixer.filters.judge import judge, statistics_of
-from mixer.filters.settings import FilterSettings, rulebook
+from mixer.filters.settings import FilterSettings, Overrides, checkbook, rulebook
 
 ENGLISH = (
     "The cat that sat on the mat was content to be there with its friends, and nobody had to move it. Later that day "
@@ -18,6 +18,11 @@ CHINESE = (
 CODE = "def add(first, second):\n    return first + second\n"
 
 
+def rules(domain, languages, filters=None):
+    """The rules in force for each language."""
+    return rulebook(checkbook(FilterSettings.model_validate(filters or {}), Overrides(), domain, languages))
+
+
 def batch_of(documents):
     """A labelled batch of (language, text) pairs."""
     batch = make_batch(["f"] * len(documents), range(len(documents)), [text for _, text in documents])
@@ -25,7 +30,7 @@ def batch_of(documents):
 
 
 def reasons(documents, domain, filters=None, languages=("en", "zh", "code")):
-    book = rulebook(FilterSettings.model_validate(filters or {}), {}, domain, languages)
+    book = rules(domain, languages, filters)
     return judge(batch_of(documents), book)["reason"].to_pylist()
 
 
@@ -65,7 +70,7 @@ def test_repetition_is_dropped():
 
 
 def test_statistics_are_kept_where_a_rule_looked_and_null_elsewhere():
-    book = rulebook(FilterSettings(), {}, "web", ["en", "zh"])
+    book = rules("web", ["en", "zh"])
     batch = drop(
         batch_of([("en", ENGLISH), ("zh", CHINESE), ("en", ENGLISH)]), np.array([False, False, True]), "before"
     )
@@ -81,15 +86,15 @@ def test_statistics_are_kept_where_a_rule_looked_and_null_elsewhere():
 
 
 def test_only_statistics_of_rules_that_are_on_are_computed():
-    everything_off = {"*/*": {rule.name: False for rule, _ in rulebook(FilterSettings(), {}, "web", ["zh"])["zh"]}}
-    book = rulebook(FilterSettings.model_validate(everything_off), {}, "web", ["zh"])
+    everything_off = {"*/*": {rule.name: False for rule, _ in rules("web", ["zh"])["zh"]}}
+    book = rules("web", ["zh"], everything_off)
     assert statistics_of(book) == []
     assert judge(batch_of([("zh", "短")]), book).schema.names == ["file", "record", "text", "language", "reason"]
     assert reasons([("zh", "短")], "web", everything_off) == [None]
 
 
 def test_an_empty_batch_has_the_same_columns_as_a_full_one():
-    book = rulebook(FilterSettings(), {}, "web", ["en", "zh"])
+    book = rules("web", ["en", "zh"])
     assert judge(batch_of([]), book).schema == judge(batch_of([("en", ENGLISH)]), book).schema
     assert len(split(judge(batch_of([]), book))[0]) == 0
 
@@ -109,7 +114,7 @@ documents = st.lists(
 @settings(deadline=None, max_examples=50)
 @given(documents, st.integers(0, 8), st.sampled_from(["web", "book", "poetry", "qa", "math", "code"]))
 def test_decisions_do_not_depend_on_the_batch(documents, cut, domain):
-    book = rulebook(FilterSettings(), {}, domain, ["en", "zh", "code"])
+    book = rules(domain, ["en", "zh", "code"])
     whole = judge(batch_of(documents), book)
     parts = [judge(batch_of(part), book) for part in (documents[:cut], documents[cut:])]
     joined = pa.Table.from_batches(parts)

@@ -7,13 +7,22 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from mixer.errors import RecipeError
-from mixer.filters.rules import RULES, rule_named
-from mixer.filters.settings import Domain, FilterSettings, LanguageSettings, RuleOverrides, resolve, rulebook
+from mixer.filters.edits import EDITORS
+from mixer.filters.settings import (
+    CheckOverrides,
+    Domain,
+    FilterSettings,
+    LanguageSettings,
+    Overrides,
+    checkbook,
+    resolve,
+)
 from mixer.filters.statistics import STATISTICS
+from mixer.filters.table import EDITS, PROFILES, RULES, TABLE, check_named
 
 
 class Source(BaseModel):
-    filters: RuleOverrides
+    filters: CheckOverrides
 
 
 def in_force(domain, language, filters=None, source=None):
@@ -23,15 +32,20 @@ def in_force(domain, language, filters=None, source=None):
 
 
 def test_the_table_is_sound():
-    assert len({rule.name for rule in RULES}) == len(RULES)
-    for rule in RULES:
-        assert rule.statistic in STATISTICS
-        assert rule.source and rule.description.endswith(".") and rule.unit
-        for place, threshold in rule.defaults.items():
+    assert len({check.name for check in TABLE}) == len(TABLE)
+    for check in TABLE:
+        assert check.source and check.description.endswith(".")
+        for place, value in check.defaults.items():
             domain, language = place.split("/")
             assert domain in (*get_args(Domain), "*")
             assert language in ("en", "zh", "*")
-            rule.check(threshold)
+            assert check.read(value) == value
+        for profile, value in check.profiles.items():
+            assert profile in PROFILES and profile != "default"
+            assert check.read(value) == value
+    assert all(rule.statistic in STATISTICS and rule.unit for rule in RULES)
+    assert sorted(name for names, _ in EDITORS for name in names) == sorted(edit.name for edit in EDITS)
+    assert {profile for check in TABLE for profile in check.profiles} == set(PROFILES) - {"default"}
 
 
 def test_each_domain_and_language_has_its_own_rules():
@@ -80,16 +94,29 @@ def test_a_rule_that_is_off_can_be_switched_on():
     assert "gopher.words" in in_force("web", "de", {"web/de": {"gopher.words": [50, None]}})
 
 
+def test_a_profile_replaces_the_defaults_and_own_values_win():
+    published = in_force("web", "en", {"web/en": {"profile": "gopher"}})
+    assert published["gopher.alphabetic_words"] == 0.8
+    assert "document.characters" not in published
+    both = in_force("web", "en", {"web/en": {"profile": ["gopher", "default"], "gopher.words": False}})
+    assert both["document.characters"] == 1 and both["gopher.alphabetic_words"] == 0.8 and "gopher.words" not in both
+    starcoder = {"*/*": {"profile": "starcoder"}}
+    assert in_force("web", "en", starcoder)["code.mean_line_length"] == 100
+    assert "code.mean_line_length" not in in_force(
+        "web", "en", {"*/*": {"profile": "starcoder"}}, {"profile": "gopher"}
+    )
+
+
 def test_rules_stand_in_the_order_of_the_table():
     for domain in get_args(Domain):
-        names = [rule.name for rule, _ in resolve(FilterSettings(), {}, domain, "en")]
+        names = [rule.name for rule, _ in resolve(FilterSettings(), Overrides(), domain, "en")]
         assert names == [rule.name for rule in RULES if rule.name in names]
 
 
 def test_a_rulebook_has_the_rules_of_each_language():
-    book = rulebook(FilterSettings(), {}, "web", ["zh", "en", "zh"])
+    book = checkbook(FilterSettings(), Overrides(), "web", ["zh", "en", "zh"])
     assert list(book) == ["en", "zh"]
-    assert book["zh"] == resolve(FilterSettings(), {}, "web", "zh")
+    assert book["zh"] == resolve(FilterSettings(), Overrides(), "web", "zh")
 
 
 @pytest.mark.parametrize(
@@ -101,14 +128,16 @@ def test_a_rulebook_has_the_rules_of_each_language():
         ({"web/Chinese": {}}, "domain/language"),
         ({"web/zh": {"chinese.repeated_13grams": 1.5}}, "impossible"),
         ({"web/zh": {"chinese.repeated_13grams": -0.1}}, "impossible"),
-        ({"web/zh": {"chinese.repeated_13grams": math.nan}}, "no range"),
+        ({"web/zh": {"chinese.repeated_13grams": math.nan}}, "takes one number"),
         ({"web/zh": {"chinese.repeated_13grams": [0, 1]}}, "takes one number"),
-        ({"web/zh": {"chinese.repeated_13grams": True}}, "no threshold"),
-        ({"web/zh": {"chinese.repeated_13grams": "0.5"}}, "no threshold"),
+        ({"web/zh": {"chinese.repeated_13grams": True}}, "takes one number"),
+        ({"web/zh": {"chinese.repeated_13grams": "0.5"}}, "takes one number"),
         ({"web/en": {"gopher.words": 50}}, "takes two bounds"),
         ({"web/en": {"gopher.words": [100, 50]}}, "no range"),
-        ({"web/en": {"gopher.words": [1, 2, 3]}}, "no threshold"),
-        ({"web/en": {"gopher.words": [True, 3]}}, "no threshold"),
+        ({"web/en": {"profile": "goper"}}, "did you mean 'gopher'"),
+        ({"web/en": {"profile": []}}, "neither a name nor a list"),
+        ({"web/en": {"gopher.words": [1, 2, 3]}}, "takes two bounds"),
+        ({"web/en": {"gopher.words": [True, 3]}}, "no range"),
     ],
 )
 def test_what_a_rule_cannot_have_is_refused(filters, message):
@@ -118,7 +147,7 @@ def test_what_a_rule_cannot_have_is_refused(filters, message):
 
 def test_an_unknown_rule_has_a_remedy():
     with pytest.raises(RecipeError, match=r"did you mean 'gopher\.words'") as caught:
-        rule_named("gopher.word")
+        check_named("gopher.word")
     assert "code.mean_line_length" in caught.value.remedy
 
 
@@ -127,12 +156,12 @@ def test_open_bounds_are_read_as_infinite():
 
 
 def test_thresholds_are_exact_at_the_rounding_of_statistics():
-    rule = rule_named("gopher.hashes")
+    rule = check_named("gopher.hashes")
     values = np.array([0.1, np.nextafter(np.float32(0.1), np.float32(1)), np.nan], np.float32)
     assert rule.objects(values, 0.1).tolist() == [False, True, False]
-    share = rule_named("code.alphanumeric_share")
+    share = check_named("code.alphanumeric_share")
     assert share.objects(np.array([0.25, 0.2499, np.nan], np.float32), 0.25).tolist() == [False, True, False]
-    words = rule_named("gopher.words")
+    words = check_named("gopher.words")
     values = np.array([49, 50, 9e9, np.nan], np.float32)
     assert words.objects(values, (50, math.inf)).tolist() == [True, False, False, False]
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mixer.filters.kernels.words import segment
 from mixer.filters.statistics import STATISTICS, compute
-from mixer.filters.words import segment
 from mixer.text.characters import CLASSES
 from mixer.text.utf8 import buffers
 from tests.filters import twins

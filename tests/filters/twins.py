@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 
-from mixer.filters.lines import TERMINALS
-from mixer.filters.words import STOP_WORDS
+from mixer.filters.kernels.lines import TERMINALS
+from mixer.filters.kernels.words import STOP_WORDS
 from mixer.text import characters as c
 
 SPELT = c.LETTER | c.NUMBER | c.MARK | c.CONTROL

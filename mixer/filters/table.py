@@ -1,0 +1,38 @@
+"""The table: every check there is, in the order in which they are asked, and the published sets among them.
+
+The first rule of the table that objects is the reason a document is dropped for. Everything else about a check (keys of
+a recipe, their JSON Schema, ``mixer rules``, the documentation) is derived from its entry here.
+"""
+
+from mixer.errors import RecipeError, did_you_mean
+from mixer.filters.check import Check, Edit, Rule
+from mixer.filters.families import chinese, code, document, gopher
+
+TABLE: tuple[Check, ...] = (*document.CHECKS, *gopher.CHECKS, *chinese.CHECKS, *code.CHECKS)
+RULES = tuple(check for check in TABLE if isinstance(check, Rule))
+EDITS = tuple(check for check in TABLE if isinstance(check, Edit))
+PROFILES = {
+    "default": "the defaults of the domain and language, to combine with another",
+    "gopher": "Gopher, quality and repetition (Rae et al. 2021)",
+    "fineweb": "FineWeb: Gopher, C4 without its rule on line ends, FineWeb's own (Penedo et al. 2024)",
+    "starcoder": "StarCoder (Li et al. 2023)",
+}
+"""Published sets of checks with the values published, and ``default``."""
+
+_BY_NAME = {check.name: check for check in TABLE}
+
+
+def check_named(name: str) -> Check:
+    """Return the check of that name.
+
+    Raises
+    ------
+    RecipeError
+        There is none; the message has the nearest spelling.
+    """
+    if name not in _BY_NAME:
+        raise RecipeError(
+            f"unknown rule {name!r}{did_you_mean(name, _BY_NAME)}",
+            f"`mixer rules` explains them; there are {', '.join(_BY_NAME)}",
+        )
+    return _BY_NAME[name]
