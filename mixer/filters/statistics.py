@@ -9,14 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mixer.filters.kernels.han import HAN_STATISTICS, han_statistics
 from mixer.filters.kernels.lines import LINE_STATISTICS, TERMINALS, line_statistics
-from mixer.filters.kernels.repetition import (
-    DUPLICATE_STATISTICS,
-    GRAM_STATISTICS,
-    HAN_STATISTICS,
-    duplicate_statistics,
-    han_statistics,
-)
+from mixer.filters.kernels.repetition import DUPLICATE_STATISTICS, GRAM_STATISTICS, duplicate_statistics
 from mixer.filters.kernels.words import STOP_WORDS, WORD_STATISTICS, word_statistics
 from mixer.text.characters import CLASSES
 from mixer.text.utf8 import Bytes, Offsets, buffers

@@ -120,15 +120,28 @@ def han_statistics(text):
         duplicate += len(han(line)) * (line in seen)
         seen.add(line)
     chars = han(text)
-    seen, covered = set(), set()
-    for place in range(len(chars) - 12):
-        if chars[place : place + 13] in seen:
-            covered |= set(range(place, place + 13))
-        seen.add(chars[place : place + 13])
-    return {
+    found = {
         "han_duplicate_lines": duplicate / len(chars) if chars else 0,
-        "han_repeated_13grams": len(covered) / len(chars) if chars else 0,
+        "han_distinct": sum(char not in chars[max(0, i - 99) : i] for i, char in enumerate(chars)) / len(chars)
+        if chars
+        else 1,
     }
+    for n in (2, 3, 4, 5, 6, 7, 8, 9, 10, 13):
+        places = {}
+        for place in range(len(chars) - n + 1):
+            places.setdefault(chars[place : place + n], []).append(place)
+        twice = [where for where in places.values() if len(where) > 1]
+        if n < 5:
+            name, covered = f"han_top_{n}gram", max((covered_by(where, n) for where in twice), default=0)
+        else:
+            name, covered = f"han_repeated_{n}grams", covered_by([place for where in twice for place in where[1:]], n)
+        found[name] = covered / len(chars) if chars else 0
+    return found
+
+
+def covered_by(places, n):
+    """Return how many characters lie in n-grams at some places."""
+    return len({place + i for place in places for i in range(n)})
 
 
 def line_statistics(text):

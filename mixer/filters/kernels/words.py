@@ -20,7 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixer.filters.kernels.repetition import largest, new_table, repeated_word_grams
+from mixer.filters.kernels.repetition import repeated_word_grams
+from mixer.filters.kernels.tables import largest, new_table
 from mixer.text.characters import CONTROL, DIGIT, HAN, KANA, LETTER, MARK, NUMBER, SPACE, Classes
 from mixer.text.utf8 import Bytes, Offsets, decode
 
