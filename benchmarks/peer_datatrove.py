@@ -1,4 +1,4 @@
-"""The peer: datatrove's own filters and MinHash signatures, timed in one process; prints one JSON object.
+"""The peer datatrove: its own filters and MinHash signatures, timed in one process; prints one JSON object.
 
 Runs inside ``benchmarks/.venv-datatrove`` (see requirements-datatrove.txt) and imports nothing of mixer, so that either
 can be measured without the other:
@@ -6,32 +6,31 @@ can be measured without the other:
     benchmarks/.venv-datatrove/bin/python benchmarks/peer_datatrove.py --language english pages.jsonl.zst ...
 
 The files are JSON Lines (plain, .gz or .zst) with the document in ``text``. The chain is one pipeline as datatrove's
-local executor would run it with one task: its reader, its filters, the signatures of the kept documents. After it each
-step runs alone over all documents, already read. The JSON tells
+local executor would run it with one task: its reader, its filters, the signatures of the kept documents; given
+fastText's model, its language filter comes first and its formatter of addresses before the signatures, as for FineWeb.
+After it each step runs alone over all documents, already read. The JSON tells
 
 ``bytes``, ``documents``
     UTF-8 bytes of text and documents that entered.
 ``kept``, ``dropped``
-    Documents that passed every filter, and how many each filter stopped.
+    Documents that passed every filter of the chain, and how many each filter stopped.
 ``start_cpu_seconds``
     User and system seconds before the first document: interpreter, imports, and the word segmenter's tables.
 ``chain``, ``alone``
     User and system seconds of this process and its children, and MB (10^6 bytes) of text a second of them;
-    ``mb_per_second_with_start`` counts ``start_cpu_seconds`` too.
+    ``mb_per_second_with_start`` counts ``start_cpu_seconds`` too. ``alone`` has the families of ``peer``, and
+    ``minhash``.
 """
 
-import argparse
-import json
 import os
-import platform
 import sys
 import tempfile
 from importlib.metadata import version
-from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import peer
 from datatrove.data import Document
 from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupSignature
 from datatrove.pipeline.filters import (
@@ -39,10 +38,13 @@ from datatrove.pipeline.filters import (
     FineWebQualityFilter,
     GopherQualityFilter,
     GopherRepetitionFilter,
+    LanguageFilter,
 )
+from datatrove.pipeline.formatters import FTFYFormatter, PIIFormatter
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.utils.logging import logger
 from datatrove.utils.text import split_into_sentences, split_into_words
+from fasttext.FastText import _FastText
 
 # "zho" and "zh" would do for Chinese if both did not resolve to the white-space segmenter in datatrove 0.10.1: the flag
 # that should prefer the Han script is read as a non-empty string, so the last row of its table, Latin script, wins.
@@ -96,21 +98,48 @@ def signatures(language, folder):
     return MinhashDedupSignature(folder, config=config, language=ENGLISH if language == "english" else CHINESE)
 
 
-def cpu_seconds():
-    """User and system seconds of this process and of its finished children."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+def language_filter(language, model):
+    """Make the language filter; the model is given, since datatrove would download it."""
+    step = LanguageFilter(["en" if language == "english" else "zh"])
+    step.model._model = _FastText(str(model))
+    return step
+
+
+def whole(language, model):
+    """Name and make the steps between reader and signatures."""
+    if not model:
+        return filters(language)
+    return {"language": language_filter(language, model), **filters(language), "privacy": PIIFormatter()}
+
+
+EDITS = {"privacy": PIIFormatter, "artefacts": FTFYFormatter}
+FAMILIES = {
+    "english": ["gopher_repetition", "gopher_quality", "gopher", "c4", "fineweb", "language", *EDITS, "minhash"],
+    "chinese": ["gopher_repetition", "gopher_quality", "fineweb", "chinese", "language", *EDITS, "minhash"],
+}
+
+
+def family(name, language, model, folder):
+    """Make the steps of one family; ``gopher`` and ``chinese`` are several filters, which share the words they find."""
+    if name == "minhash":
+        return [signatures(language, folder)]
+    if name == "language":
+        return [language_filter(language, model)]
+    if name in EDITS:
+        return [EDITS[name]()]
+    return [step for own, step in filters(language).items() if name in (own, own.partition("_")[0], "chinese")]
 
 
 def exhaust(steps):
-    """Run steps as one generator pipeline and return the CPU seconds it took."""
-    before = cpu_seconds()
+    """Run steps as one generator pipeline; return the CPU seconds it took, and the texts that left it."""
+    texts = []
+    before = peer.cpu_seconds()
     data = None
     for step in steps:
         data = step.run(data)
-    for _ in data or ():
-        pass
-    return cpu_seconds() - before
+    for document in data or ():
+        texts.append(document.text)
+    return peer.cpu_seconds() - before, texts
 
 
 class Feed:
@@ -129,83 +158,72 @@ def total(step, stat):
     return int(stats[stat].total) if stat in stats else 0
 
 
-def speed(text_bytes, seconds):
-    return round(text_bytes / seconds / 1e6, 4)
-
-
-def measure(paths, language, *, alone, limit):
+def warm(language, number=0):
+    """Segment a text: the first time loads the tables, a fifth drops what datatrove keeps of the last five texts."""
+    words = f"Word tables load here. {number}" if language == "english" else f"词表在这里载入。{number}"
     code = ENGLISH if language == "english" else CHINESE
-    warm = "Word tables load here. " if language == "english" else "词表在这里载入。"
-    split_into_words(warm, code)
-    split_into_sentences(warm, code)
-    start = cpu_seconds()
+    split_into_words(words, code)
+    split_into_sentences(words, code)
 
-    def readers():
-        return [JsonlReader(str(path.parent), glob_pattern=path.name, recursive=False, limit=limit) for path in paths]
 
-    documents = []
-    for reader in readers():
-        documents += reader.run()
-    text_bytes = sum(len(document.text.encode()) for document in documents)
-    if not text_bytes:
-        sys.exit("no documents with text in the files given")
-
-    chain = filters(language)
+def time_chain(readers, given, text_bytes, start):
+    """Time everything as one pipeline."""
+    steps = whole(given.language, given.model)
     with tempfile.TemporaryDirectory() as folder:
-        minhash = signatures(language, folder)
-        seconds = exhaust([*readers(), *chain.values(), minhash])
-    result = {
-        "peer": f"datatrove {version('datatrove')}",
-        "python": platform.python_version(),
-        "language": language,
-        "files": [path.name for path in paths],
-        "bytes": text_bytes,
-        "documents": len(documents),
+        minhash = signatures(given.language, folder)
+        seconds, _ = exhaust([*readers, *steps.values(), minhash])
+    return {
         "kept": total(minhash, "total"),
-        "dropped": {name: total(step, "dropped") for name, step in chain.items()},
-        "start_cpu_seconds": round(start, 3),
+        "dropped": {name: total(step, "dropped") for name, step in steps.items()},
         "chain": {
-            "steps": ["read", *chain, "minhash"],
+            "steps": ["read", *steps, "minhash"],
             "cpu_seconds": round(seconds, 3),
-            "mb_per_second": speed(text_bytes, seconds),
-            "mb_per_second_with_start": speed(text_bytes, seconds + start),
+            "mb_per_second": peer.speed(text_bytes, seconds),
+            "mb_per_second_with_start": peer.speed(text_bytes, seconds + start),
         },
-        "alone": {},
     }
-    if alone:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, step in {**filters(language), "minhash": signatures(language, folder)}.items():
-                # datatrove keeps the words of the last five texts: a step must not find those of the step before it
-                for number in range(5):
-                    split_into_words(f"{warm}{number}", code)
-                seconds = exhaust([Feed(documents), step])
-                kept = total(step, "total") if name == "minhash" else total(step, "forwarded")
-                result["alone"][name] = {
-                    "cpu_seconds": round(seconds, 3),
-                    "mb_per_second": speed(text_bytes, seconds),
-                    "kept": kept,
-                }
-    return result
+
+
+def time_alone(name, documents, given, text_bytes):
+    """Time one family over all documents."""
+    with tempfile.TemporaryDirectory() as folder:
+        # A family must not pay for loading what the next one uses too.
+        exhaust([Feed(documents[:1]), *family(name, given.language, given.model, folder)])
+        steps = family(name, given.language, given.model, folder)
+        for number in range(5):
+            warm(given.language, number)
+        seconds, texts = exhaust([Feed(documents), *steps])
+    if name in EDITS:
+        changed = sum(text != document.text for text, document in zip(texts, documents, strict=True))
+        return peer.figures(text_bytes, seconds, changed=changed)
+    kept = total(steps[-1], "total") if name == "minhash" else len(texts)
+    return peer.figures(text_bytes, seconds, kept=kept)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description="Time datatrove's filters and MinHash signatures over JSON Lines files."
-    )
-    parser.add_argument("files", nargs="+", type=Path, help="JSON Lines with a field text; plain, .gz or .zst")
-    parser.add_argument("--language", choices=["english", "chinese"], default="english")
-    parser.add_argument("--chain-only", action="store_true", help="do not time each step alone")
-    parser.add_argument("--limit", type=int, default=-1, metavar="N", help="take N documents a file")
-    arguments = parser.parse_args()
-    for path in arguments.files:
-        if not path.is_file():
-            parser.error(f"{path} is not a file")
+    parser = peer.arguments("Time datatrove's filters and MinHash signatures over JSON Lines files.")
+    parser.add_argument("--no-chain", action="store_true", help="do not time the chain")
+    parser.add_argument("--chain-only", action="store_true", help="do not time each family alone")
+    given = peer.parse(parser, FAMILIES)
     logger.remove()
     logger.add(sys.stderr, level="WARNING")
-    paths = [path.resolve() for path in arguments.files]
-    result = measure(paths, arguments.language, alone=not arguments.chain_only, limit=arguments.limit)
-    json.dump(result, sys.stdout, indent=2)
-    print()
+    warm(given.language)
+    start = peer.cpu_seconds()
+
+    def readers():
+        return [
+            JsonlReader(str(path.parent), glob_pattern=path.name, recursive=False, limit=given.limit)
+            for path in given.files
+        ]
+
+    documents = [document for reader in readers() for document in reader.run()]
+    size = peer.size(document.text for document in documents)
+    result = {"start_cpu_seconds": round(start, 3)}
+    if not given.no_chain:
+        result |= time_chain(readers(), given, size, start)
+    if not given.chain_only:
+        result["alone"] = {name: time_alone(name, documents, given, size) for name in given.families}
+    peer.report(f"datatrove {version('datatrove')}", given, len(documents), size, **result)
 
 
 if __name__ == "__main__":

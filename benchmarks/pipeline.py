@@ -11,17 +11,14 @@ times what happens inside a stage, ``peer_datatrove.py`` is the peer.
 import argparse
 import json
 import os
-import platform
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import inputs
-import yaml
+from harness import MEGABYTE, machine, output, run, table, write_recipe
 
 HERE = Path(__file__).resolve().parent
 PEER = HERE / ".venv-datatrove" / "bin" / "python"
@@ -29,36 +26,6 @@ STAGES = ("prepare", "dedup", "tokenize", "join")
 STEPS = ("read", "language", "rules", "fingerprint", "write")
 GROWTH = 8
 MEMORY_KINDS = ("English books and docs", "Chinese books")
-MEGABYTE = 1_000_000
-
-
-def run(command, **environment):
-    """Run a command; return user and system seconds and the peak memory of the worst process, descendants included."""
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            log.seek(0)
-            sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{log.read().decode()}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def output(command):
-    """Run a command that prints JSON and return it; what it says beside that is shown if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def write_recipe(path, kind, files):
-    """Write the recipe of some files of one kind, a source each."""
-    mixture = {"additional_language": "zh", "base_languages": ["en"], "almr": kind.almr, "valid_fraction": 0}
-    sources = [{"name": file.stem, "paths": [str(file)], "domain": kind.domain} for file in files]
-    recipe = {"name": path.stem, "tokenizer": "llama3", "mixture": mixture, "sources": sources}
-    path.write_text(yaml.safe_dump({**recipe, "mixture": {**mixture, "small_datasets": "drop"}}))
-    return path
 
 
 def build(recipe, out, workers, cache):
@@ -66,12 +33,12 @@ def build(recipe, out, workers, cache):
     shutil.rmtree(out, ignore_errors=True)
     mixer = Path(sys.executable).with_name("mixer")
     command = [mixer, "build", recipe, "--out", out, "--workers", str(workers)]
-    seconds, peak = run(command, NUMBA_CACHE_DIR=str(cache))
+    used = run(command, NUMBA_CACHE_DIR=str(cache))
     receipts = {
         stage: [json.loads(path.read_text()) for path in (out / "run" / "receipts" / stage).rglob("*.json")]
         for stage in STAGES
     }
-    return seconds, peak, receipts
+    return used.seconds, used.peak, receipts
 
 
 def measure(kind, texts, work, options):
@@ -148,15 +115,6 @@ def memory(kind, texts, work, options):
     return found
 
 
-def table(rows):
-    """Print rows of texts as a Markdown table; the first is the head."""
-    print("| " + " | ".join(rows[0]) + " |")
-    print("|" + "---|" + "---:|" * (len(rows[0]) - 1))
-    for row in rows[1:]:
-        print("| " + " | ".join(row) + " |")
-    print(flush=True)
-
-
 def speed(result, step):
     seconds = result["seconds"][step]
     value = result["bytes"] / MEGABYTE / seconds if seconds > 0.005 else 0.0
@@ -204,15 +162,6 @@ def show_memory(found, megabytes):
                 rows.append([kind, plan, "worst process" if stage == "worst" else stage, *row])
     print(f"### Peak memory of a process, in MB, at one and at {GROWTH} times the input\n")
     table(rows)
-
-
-def machine():
-    """Describe the machine without naming it."""
-    model = platform.machine()
-    cpus = Path("/proc/cpuinfo")
-    if cpus.exists() and (found := re.search(r"^model name\s*:\s*(.+)$", cpus.read_text(), re.MULTILINE)):
-        model = found[1].strip()
-    return f"{len(os.sched_getaffinity(0))} cores ({model}), Python {platform.python_version()}"
 
 
 def main():
