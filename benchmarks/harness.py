@@ -1,6 +1,5 @@
 """What the benchmarks share: running commands and counting their CPU seconds, recipes for one kind of text, tables."""
 
-import json
 import os
 import platform
 import re
@@ -17,40 +16,36 @@ MEGABYTE = 1_000_000
 
 
 class Used(NamedTuple):
-    """What a command took: user and system seconds, seconds on the wall, peak memory of its worst process."""
+    """What a command took: user and system seconds, seconds on the wall, peak memory of its worst process.
+
+    ``printed`` is its standard output.
+    """
 
     seconds: float
     wall: float
     peak: int
+    printed: str
 
 
 def run(command, **environment):
-    """Run a command and return what it took, its descendants included."""
-    with tempfile.TemporaryFile() as log:
+    """Run a command and return what it took, its descendants included; what it says is shown if it fails."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
+        process = subprocess.Popen(command, stdout=out, stderr=log, env={**os.environ, **environment})
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            log.seek(0)
-            sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{log.read().decode()}")
+        printed, said = (file.read().decode() for file in (out, log) if file.seek(0) == 0)
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{printed}{said}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Used(usage.ru_utime + usage.ru_stime, wall, peak)
+    return Used(usage.ru_utime + usage.ru_stime, wall, peak, printed)
 
 
-def output(command, **environment):
-    """Run a command that prints JSON and return it; what it says beside that is shown if it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def write_recipe(path, kind, files):
-    """Write the recipe of some files of one kind, a source each."""
-    mixture = {"additional_language": "zh", "base_languages": ["en"], "almr": kind.almr, "valid_fraction": 0}
-    sources = [{"name": file.stem, "paths": [str(file)], "domain": kind.domain} for file in files]
+def write_recipe(path, almr, domains):
+    """Write a recipe with a source for each file; ``domains`` has the domain of each."""
+    mixture = {"additional_language": "zh", "base_languages": ["en"], "almr": almr, "valid_fraction": 0}
+    sources = [{"name": file.stem, "paths": [str(file)], "domain": domain} for file, domain in domains.items()]
     recipe = {"name": path.stem, "tokenizer": "llama3", "mixture": mixture, "sources": sources}
     path.write_text(yaml.safe_dump({**recipe, "mixture": {**mixture, "small_datasets": "drop"}}))
     return path

@@ -3,7 +3,7 @@
 Each peer times *families* of checks, every family alone over all documents, already read. The names are those of
 ``families.py``, so that figures can be put side by side:
 
-``gopher_quality``, ``gopher_repetition``, ``gopher`` (both), ``c4``, ``fineweb``, ``chinese``, ``starcoder``
+``gopher_quality``, ``gopher_repetition``, ``gopher`` (both), ``c4``, ``fineweb``, ``fineweb2-zh``, ``starcoder``
     Rules as published.
 ``language``
     fastText's lid.176 over whole documents.

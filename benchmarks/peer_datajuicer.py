@@ -57,7 +57,7 @@ OPERATORS = {
     "gopher_quality": quality,
     "gopher_repetition": repetition,
     "gopher": lambda: quality() + repetition(),
-    "chinese": lambda: [
+    "fineweb2-zh": lambda: [
         TextLengthFilter(min_len=50),
         AlphanumericFilter(),
         SpecialCharactersFilter(),
@@ -73,7 +73,7 @@ OPERATORS = {
 }
 FAMILIES = {
     "english": ["gopher_quality", "gopher_repetition", "gopher", "starcoder", "privacy", "artefacts", "language"],
-    "chinese": ["chinese", "privacy", "artefacts", "language"],
+    "chinese": ["fineweb2-zh", "privacy", "artefacts", "language"],
 }
 
 

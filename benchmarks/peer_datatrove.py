@@ -115,19 +115,20 @@ def whole(language, model):
 EDITS = {"privacy": PIIFormatter, "artefacts": FTFYFormatter}
 FAMILIES = {
     "english": ["gopher_repetition", "gopher_quality", "gopher", "c4", "fineweb", "language", *EDITS, "minhash"],
-    "chinese": ["gopher_repetition", "gopher_quality", "fineweb", "chinese", "language", *EDITS, "minhash"],
+    "chinese": ["gopher_repetition", "gopher_quality", "fineweb", "fineweb2-zh", "language", *EDITS, "minhash"],
 }
 
 
 def family(name, language, model, folder):
-    """Make the steps of one family; ``gopher`` and ``chinese`` are several filters, which share the words they find."""
+    """Make the steps of one family; where these are several filters, they share the words that they find."""
     if name == "minhash":
         return [signatures(language, folder)]
     if name == "language":
         return [language_filter(language, model)]
     if name in EDITS:
         return [EDITS[name]()]
-    return [step for own, step in filters(language).items() if name in (own, own.partition("_")[0], "chinese")]
+    found = filters(language)
+    return list(found.values()) if name == "fineweb2-zh" else [found[own] for own in found if own.startswith(name)]
 
 
 def exhaust(steps):

@@ -18,12 +18,12 @@ import tempfile
 from pathlib import Path
 
 import inputs
-from harness import MEGABYTE, machine, output, run, table, write_recipe
+from harness import MEGABYTE, machine, run, table, write_recipe
 
 HERE = Path(__file__).resolve().parent
 PEER = HERE / ".venv-datatrove" / "bin" / "python"
 STAGES = ("prepare", "dedup", "tokenize", "join")
-STEPS = ("read", "language", "rules", "fingerprint", "write")
+STEPS = ("read", "language", "edits", "rules", "fingerprint", "write")
 GROWTH = 8
 MEMORY_KINDS = ("English books and docs", "Chinese books")
 
@@ -45,7 +45,7 @@ def measure(kind, texts, work, options):
     """Measure one kind of text: whole builds, their stages, the steps of prepare, the peer."""
     file, recipe, out = work / f"{kind.slug}.jsonl", work / f"{kind.slug}.yaml", work / kind.slug
     documents, size = inputs.write(texts, file, options.megabytes * MEGABYTE)
-    write_recipe(recipe, kind, [file])
+    write_recipe(recipe, kind.almr, {file: kind.domain})
     cache = work / f"numba-{kind.slug}"
     cold, _, _ = build(recipe, out, options.workers, cache)
     builds = [build(recipe, out, options.workers, cache) for _ in range(options.repeats)]
@@ -56,7 +56,7 @@ def measure(kind, texts, work, options):
     }
     whole = statistics.median(seconds for seconds, _, _ in builds)
     os.environ["NUMBA_CACHE_DIR"] = str(cache)
-    stages |= output([sys.executable, HERE / "steps.py", recipe, out, str(options.repeats)])
+    stages |= json.loads(run([sys.executable, HERE / "steps.py", recipe, out, str(options.repeats)]).printed)
     fixed = whole - sum(stages[stage] for stage in (*STAGES, "verify"))
     tokens = sum(counts["tokens"] for receipt in receipts["tokenize"] for counts in receipt["counts"]["datasets"])
     result = {
@@ -81,7 +81,8 @@ def run_peer(kind, texts, work, options):
     file = work / f"{kind.slug}-peer.jsonl"
     inputs.write(texts, file, options.peer_megabytes * MEGABYTE)
     script = HERE / "peer_datatrove.py"
-    runs = [output([PEER, script, "--chain-only", "--language", kind.peer, file]) for _ in range(options.peer_repeats)]
+    command = [PEER, script, "--chain-only", "--language", kind.peer, file]
+    runs = [json.loads(run(command).printed) for _ in range(options.peer_repeats)]
     file.unlink()
     median = statistics.median_low(each["chain"]["cpu_seconds"] for each in runs)
     return next(each for each in runs if each["chain"]["cpu_seconds"] == median)
@@ -102,7 +103,7 @@ def memory(kind, texts, work, options):
             for number, (wanted, skip) in enumerate(files):
                 paths.append(work / f"part{number}.jsonl")
                 inputs.write(texts, paths[-1], wanted, seed=number + 1, skip=skip)
-            recipe = write_recipe(work / "memory.yaml", kind, paths)
+            recipe = write_recipe(work / "memory.yaml", kind.almr, dict.fromkeys(paths, kind.domain))
             cache = work / f"numba-memory-{kind.slug}"
             if not cache.exists():  # compiling takes memory of its own
                 build(recipe, work / "memory", options.workers, cache)
