@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from mixer.engine.stage import Progress, Task
 from mixer.filters.edits import EDITORS, edit
 from mixer.filters.judge import judge
 from mixer.filters.language import CODE, label, load_model
+from mixer.filters.recorded import record
 from mixer.filters.settings import Checkbook, checkbook, editbook, rulebook
 from mixer.recipe import Recipe, Source
 from mixer.sources.plan import SourceTask
@@ -104,6 +106,7 @@ class Steps:
         accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
         model, checks = load_model(), checks_of(recipe, source)
         edits, rules = editbook(checks), rulebook(checks)
+        self._record = partial(record, domain=source.domain, checks=checks)
         self.in_order: Mapping[str, Callable[[Batch], Batch]] = {
             "language": lambda batch: label(batch, source.language, source.domain, accepted, recipe.language, model),
             "edits": lambda batch: edit(batch, edits, EDITORS),
@@ -114,7 +117,7 @@ class Steps:
         """Return the kept and the dropped documents of a batch."""
         for step in self.in_order.values():
             batch = step(batch)
-        return split(batch)
+        return split(self._record(batch))
 
 
 class _Sinks:

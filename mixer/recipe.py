@@ -91,8 +91,20 @@ class Recipe(BaseModel):
         return self
 
     def source(self, name: str) -> Source:
-        """Return the source of that name."""
-        return next(source for source in self.sources if source.name == name)
+        """Return the source of that name.
+
+        Raises
+        ------
+        RecipeError
+            There is none.
+        """
+        for source in self.sources:
+            if source.name == name:
+                return source
+        names = [source.name for source in self.sources]
+        raise RecipeError(
+            f"the recipe has no source {name!r}{did_you_mean(name, names)}", f"its sources: {', '.join(names)}"
+        )
 
     @property
     def split_seed(self) -> int:
@@ -172,11 +184,22 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         )
     for override in overrides:
         _override(tree, override)
+    return LoadedRecipe(check(tree, str(path)), path.parent)
+
+
+def check(tree: Mapping[str, Any], where: str) -> Recipe:
+    """Turn a parsed recipe into a checked one; ``where`` names it in errors.
+
+    Raises
+    ------
+    RecipeError
+        Anything in it is unknown or impossible; all faults are listed together.
+    """
     try:
-        return LoadedRecipe(Recipe.model_validate(tree), path.parent)
+        return Recipe.model_validate(tree)
     except ValidationError as error:
         faults = "\n".join(f"  - {fault}" for fault in _faults(error, tree))
-        raise RecipeError(f"{path}:\n{faults}", "`mixer recipe schema` lists every key and its meaning") from error
+        raise RecipeError(f"{where}:\n{faults}", "`mixer recipe schema` lists every key and its meaning") from error
 
 
 class _StrictLoader(yaml.SafeLoader):

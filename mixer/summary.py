@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -13,24 +12,23 @@ from mixer.engine.stage import Receipt, StageReport
 from mixer.mixture.export import ARGS, BLEND
 from mixer.mixture.verify import VerifyReport
 from mixer.plan import Plan, disk_needed
+from mixer.screen import console, size, table
 from mixer.sources.huggingface import Shard
 
-PLAIN_WIDTH = 120
-"""Columns of a table that goes to a file or a pipe."""
 REASONS = 4
 """Reasons shown of each source; all of them are in ``dropped/``."""
 
 
 def show_plan(planned: Plan, out: Path | None) -> None:
     """Print sources, files, sizes and tasks, and the disk that the build will need in ``out``."""
-    table = _table("source", "domain", "language", ">files", ">size", ">tasks")
+    rows = table("source", "domain", "language", ">files", ">size", ">tasks")
     for source in planned.recipe.sources:
         tasks = [task for task in planned.tasks if task.source == source.name]
         files = len({piece.path if isinstance(piece, Shard) else piece.file.url for t in tasks for piece in t.pieces})
         total = size(sum(task.size for task in tasks))
-        table.add_row(source.name, source.domain, source.language, f"{files:,}", total, f"{len(tasks):,}")
-    screen = _console()
-    screen.print(table)
+        rows.add_row(source.name, source.domain, source.language, f"{files:,}", total, f"{len(tasks):,}")
+    screen = console()
+    screen.print(rows)
     mixture = planned.recipe.mixture
     screen.print(
         f"{planned.recipe.name}: {100 * mixture.almr:g} % {mixture.additional_language}, tokens: {mixture.tokens}, "
@@ -42,10 +40,13 @@ def show_plan(planned: Plan, out: Path | None) -> None:
 
 def show_result(result: Result) -> None:
     """Print what a build has made: stages, what was dropped, datasets, the ratio, and what to hand to Megatron."""
-    screen = _console()
-    for table in (_stages(result.reports), _dropped(result), _datasets(result)):
-        screen.print(table)
+    screen = console()
+    for part in (_stages(result.reports), _dropped(result), _datasets(result)):
+        screen.print(part)
         screen.print()
+    edits = _edits(result)
+    if edits:
+        screen.print(f"edits: {edits}")
     for name, cause in result.mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}")
     for note in result.notes:
@@ -60,12 +61,12 @@ def show_result(result: Result) -> None:
 
 def show_verification(report: VerifyReport) -> None:
     """Print what was proved of a build."""
-    screen = _console()
+    screen = console()
     manifest, almr = report.manifest, report.manifest.almr
-    table = _table(">training", ">samples", ">ALMR realised", ">measured", title="ALMR as Megatron will draw it")
+    rows = table(">training", ">samples", ">ALMR realised", ">measured", title="ALMR as Megatron will draw it")
     for point in report.checkpoints:
-        table.add_row(f"{point.part:.0%}", f"{point.samples:,}", f"{point.realised:.6f}", f"{point.measured:.6f}")
-    screen.print(table)
+        rows.add_row(f"{point.part:.0%}", f"{point.samples:,}", f"{point.realised:.6f}", f"{point.measured:.6f}")
+    screen.print(rows)
     screen.print()
     off, after = (report.realised if almr.basis == "label" else report.measured).largest
     screen.print(
@@ -85,22 +86,12 @@ def show_verification(report: VerifyReport) -> None:
         screen.print(f"left of earlier builds: {', '.join(report.leftovers)} (`mixer clean` removes them)")
 
 
-def size(count: int) -> str:
-    """Write a number of bytes with the unit that suits it."""
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
-        if value < 1000 or unit == "PB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-
-
 def _stages(reports: Sequence[StageReport]) -> Table:
     """Show what each stage did, and at what cost."""
-    table = _table("stage", ">tasks", ">documents", ">text", ">CPU", ">MB/s/core", ">peak memory")
+    rows = table("stage", ">tasks", ">documents", ">text", ">CPU", ">MB/s/core", ">peak memory")
     for report in reports:
         speed = report.text_bytes / 1e6 / report.cpu_seconds if report.cpu_seconds else 0
-        table.add_row(
+        rows.add_row(
             report.stage,
             f"{report.ran:,}" + (f" + {report.skipped:,} done" if report.skipped else ""),
             f"{report.documents:,}",
@@ -109,12 +100,12 @@ def _stages(reports: Sequence[StageReport]) -> Table:
             f"{speed:.1f}" if report.text_bytes else "",
             size(report.peak_bytes),
         )
-    return table
+    return rows
 
 
 def _dropped(result: Result) -> Table:
     """Show for each source how much was kept, and why the rest was not."""
-    table = _table("source", ">records", ">rejected", ">kept", ">share", "most frequent reasons")
+    rows = table("source", ">records", ">rejected", ">kept", ">share", "most frequent reasons")
     for source in result.recipe.sources:
         counts = [receipt.counts for receipt in _of(result.prepared, source.name)]
         duplicates = [receipt.counts["duplicates"] for receipt in _of(result.tokenized, source.name)]
@@ -125,13 +116,24 @@ def _dropped(result: Result) -> Table:
         kept = read - reasons.total()
         shown = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(REASONS) if count)
         share = f"{kept / read:.1%}" if read else ""
-        table.add_row(source.name, f"{read + rejected:,}", f"{rejected:,}", f"{kept:,}", share, shown)
-    return table
+        rows.add_row(source.name, f"{read + rejected:,}", f"{rejected:,}", f"{kept:,}", share, shown)
+    return rows
+
+
+def _edits(result: Result) -> str:
+    """Say how often each edit was made, and in how many documents."""
+    made: Counter[str] = Counter()
+    edited: Counter[str] = Counter()
+    for receipt in result.prepared:
+        for name, counts in receipt.counts["edits"].items():
+            made[name] += counts["edits"]
+            edited[name] += counts["documents"]
+    return ", ".join(f"{name} {count:,} in {edited[name]:,} documents" for name, count in sorted(made.items()) if count)
 
 
 def _datasets(result: Result) -> Table:
     """Show every dataset: documents in, kept and lost to duplicates, then tokens, weight and epochs."""
-    table = _table("dataset", "role", ">in", ">kept", ">duplicates", ">tokens", ">additional", ">weight", ">epochs")
+    rows = table("dataset", "role", ">in", ">kept", ">duplicates", ">tokens", ">additional", ">weight", ">epochs")
     for entry in result.manifest.datasets:
         read = passed = 0
         for receipt in _of(result.prepared, entry.source):
@@ -143,7 +145,7 @@ def _datasets(result: Result) -> Table:
             for dataset in receipt.counts["datasets"]
             if dataset["language"] == entry.language
         )
-        table.add_row(
+        rows.add_row(
             f"{entry.source}-{entry.language}",
             entry.role,
             f"{read:,}",
@@ -154,23 +156,9 @@ def _datasets(result: Result) -> Table:
             f"{entry.weight:.4f}",
             f"{entry.epochs:.2f}",
         )
-    return table
+    return rows
 
 
 def _of(receipts: Iterable[Receipt], source: str) -> list[Receipt]:
     """Return the receipts of a source's tasks."""
     return [receipt for receipt in receipts if receipt.task.rsplit("/", 1)[0] == source]
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
-    """Make a table; a column that begins with ``>`` holds numbers."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")
-    return table
-
-
-def _console() -> Console:
-    """Return where tables go: stdout, as wide as the terminal, or wide enough where there is none."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)

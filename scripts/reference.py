@@ -5,16 +5,14 @@ python scripts/reference.py --check   # only say whether they are as the code ha
 """
 
 import json
-import math
 import sys
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from mixer.dedup.settings import DedupSettings, MinhashSettings
-from mixer.filters.check import Rule
+from mixer.filters.page import markdown as rules_page
 from mixer.filters.settings import LanguageSettings, Overrides
-from mixer.filters.table import TABLE
 from mixer.mixture.settings import MixtureSettings
 from mixer.recipe import Recipe, Source
 from mixer.sources.settings import DatasetSettings
@@ -60,38 +58,6 @@ def recipe_page() -> str:
     return "\n".join(parts)
 
 
-def rules_page() -> str:
-    """Every rule with its defaults."""
-    parts = [
-        GENERATED,
-        "# The rules\n",
-        "A document meets the rules of its domain and language, in this order; the first that objects is the reason it "
-        "is dropped for (`dropped/` keeps the document, the reason and the statistics). A rule without a default "
-        "for a domain and language is off there, and a recipe can switch it on.\n",
-        "| rule | a document passes if | unit | defaults (`domain/language`) | profiles | source |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for check in TABLE:
-        by_value: dict[str, list[str]] = {}
-        for place, value in check.defaults.items():
-            by_value.setdefault(written(value), []).append(f"`{place}`")
-        defaults = "; ".join(f"{value}: {', '.join(found)}" for value, found in by_value.items()) or "off"
-        profiles = "; ".join(f"{name} {written(value)}" for name, value in check.profiles.items())
-        if isinstance(check, Rule):
-            what, unit = f"{check.comparison.replace('_', ' ')}: {check.description}", check.unit
-        else:
-            what, unit = f"edit: {check.description}", check.unit
-        parts.append(f"| `{check.name}` | {escape(what)} | {unit} | {defaults} | {profiles} | {escape(check.source)} |")
-    return "\n".join(parts) + "\n"
-
-
-def written(value):
-    if isinstance(value, tuple):
-        low, high = ("any" if math.isinf(end) else f"{end:g}" for end in value)
-        return f"{low} to {high}"
-    return "on" if value is True else value if isinstance(value, str) else f"{value:g}"
-
-
 def shown(default):
     if isinstance(default, BaseModel):
         return "see below"
@@ -105,7 +71,7 @@ def escape(text):
 
 
 def main() -> int:
-    pages = {DOCS / "recipe.md": recipe_page(), DOCS / "rules.md": rules_page()}
+    pages = {DOCS / "recipe.md": recipe_page(), DOCS / "rules.md": GENERATED + rules_page()}
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
         for path in stale:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from mixer.errors import RecipeError
+from mixer.filters.settings import Overrides
 from mixer.recipe import Recipe, load_recipe, packaged_recipes, recipe_path
 
 SMALL = {
@@ -59,8 +60,8 @@ def test_overrides_reach_every_depth(write):
     assert recipe.mixture.tokens == 1_700_000_000_000
     assert (recipe.seed, recipe.split_seed) == (1234, 7)
     assert recipe.max_epochs("web-1.0") == 2
-    assert recipe.source("zhihu").filters == {"document.characters": 20}
-    assert recipe.filters.root == {"web/en": {"gopher.words": (30, 1000)}}
+    assert recipe.source("zhihu").filters == Overrides({"document.characters": 20})
+    assert recipe.filters.root == {"web/en": Overrides({"gopher.words": (30, 1000)})}
     assert recipe.dedup.minhash is False
     assert recipe.tokenizer == "/some/tokenizer.json"
 

@@ -48,20 +48,24 @@ def judge(batch: Batch, rulebook: Mapping[str, Sequence[Ruling]]) -> Batch:
         values = compute(batch["text"], rows, statistics_of({language: rulings}))
         for name, column in values.items():
             columns[name][rows] = column
-        reasons[rows] = _first_objections(rulings, values, len(rows), len(names))
+        first = first_objections(rulings, values, len(rows))
+        reasons[rows] = np.where(first < 0, first, first + len(names))
         names.extend(rule.name for rule, _ in rulings)
     for name, column in columns.items():
         batch = set_column(batch, STATISTICS + name, pa.array(column, pa.float32(), mask=np.isnan(column)))
     return _with_reasons(batch, reasons, names)
 
 
-def _first_objections(
-    rulings: Sequence[Ruling], values: Mapping[str, NDArray[np.float32]], documents: int, offset: int
+def first_objections(
+    rulings: Sequence[Ruling], values: Mapping[str, NDArray[np.float32]], documents: int
 ) -> NDArray[np.int32]:
-    """Return for each document the place of the first rule that objects, counted from ``offset``, or -1."""
+    """Return for each document the place of the first rule that objects, or -1: int32[documents].
+
+    ``values`` has each statistic that the rules look at, float32[documents], NaN where a document has none.
+    """
     first = np.full(documents, -1, np.int32)
     for place, (rule, threshold) in enumerate(rulings):
-        first[(first < 0) & rule.objects(values[rule.statistic], threshold)] = offset + place
+        first[(first < 0) & rule.objects(values[rule.statistic], threshold)] = place
     return first
 
 

@@ -1,0 +1,125 @@
+"""What the user sees of rules and documents: the table of checks, a funnel, documents of a build, what would change.
+
+Prints, and decides nothing; ``summary`` does the same for whole builds.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+
+from mixer.filters.check import Check, Value
+from mixer.filters.page import condition, places_by_value, written
+from mixer.filters.settings import Ruling
+from mixer.funnel import Funnel, LanguageCount
+from mixer.inspection.specimens import Specimen
+from mixer.inspection.what_if import Change
+from mixer.screen import console, size, table
+
+_WORDS = {"at_least": "at least", "at_most": "at most", "between": "between"}
+_CAUSES = 5
+"""Unreadable records shown."""
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    """Print checks with their defaults and sources."""
+    rows = table("name", "what", "default", "source")
+    for check in checks:
+        defaults = "\n".join(f"{value}: {' '.join(places)}" for value, places in places_by_value(check).items())
+        rows.add_row(check.name, escape(condition(check)), defaults or "off", escape(check.source))
+    console().print(rows)
+
+
+def show_in_force(checks: Sequence[tuple[Check, Value]]) -> None:
+    """Print the checks that hold somewhere, with their values."""
+    rows = table("name", ">value", "what")
+    for check, value in checks:
+        rows.add_row(check.name, written(value), escape(condition(check)))
+    console().print(rows)
+
+
+def show_funnel(found: Funnel) -> None:
+    """Print what became of the documents of each language, rule by rule."""
+    screen = console()
+    for language, counts in sorted(found.languages.items()):
+        screen.print(
+            f"[bold]{language}[/]: kept {counts.kept:,} of {counts.documents:,} documents "
+            f"({counts.kept / counts.documents:.1%}), {size(counts.kept_bytes)} of {size(counts.bytes)}"
+        )
+        if counts.other:
+            screen.print("  " + ", ".join(f"{reason} {count:,}" for reason, count in counts.other.most_common()))
+        if any(counts.edits.values()):
+            made = (f"{name} {count:,} in {counts.edited[name]:,}" for name, count in counts.edits.items() if count)
+            screen.print(f"  edits: {', '.join(made)} documents")
+        if counts.rules:
+            screen.print(_rules(counts))
+        screen.print()
+    if found.rejected:
+        screen.print(f"{len(found.rejected):,} records could not be read:")
+        for file, position, cause in found.rejected[:_CAUSES]:
+            screen.print(f"  {file}, {position}: {cause}", markup=False)
+
+
+def _rules(counts: LanguageCount) -> object:
+    """Show for each rule what it objects to, and where its statistic lies."""
+    rows = table("  rule", ">threshold", ">objects", ">alone", ">dropped", ">left", ">5 %", ">median", ">95 %")
+    left = counts.documents - counts.other.total()
+    for entry in counts.rules:
+        rule, threshold = entry.rule
+        left -= entry.first
+        quantiles = (_number(entry.quantile(share)) for share in (0.05, 0.5, 0.95))
+        numbers = (f"{number:,}" for number in (entry.objects, entry.alone, entry.first, left))
+        sign = {"at_least": "≥ ", "at_most": "≤ ", "between": ""}[rule.comparison]
+        rows.add_row(f"  {rule.name}", sign + written(threshold), *numbers, *quantiles)
+    return rows
+
+
+def show_specimens(specimens: Sequence[Specimen], characters: int | None) -> None:
+    """Print documents with what decided about them; the text up to so many characters."""
+    screen = console()
+    for number, found in enumerate(specimens, 1):
+        title = f"{number}. {found.source}: {found.file} record {found.record}"
+        screen.rule(f"[bold]{escape(title)}[/]", align="left")
+        verdict = f"dropped: {found.reason}" if found.reason else "kept"
+        screen.print(f"{verdict}   language {found.language} ({found.language_score:.2f})")
+        if found.ruling and found.value is not None:
+            screen.print(f"{found.ruling[0].name}: {_measured(found.ruling, found.value)}")
+        for what, values in (("edits", found.edits), ("metadata", found.metadata)):
+            if values:
+                screen.print(f"{what}: {', '.join(f'{name} {value}' for name, value in values.items())}", markup=False)
+        text = found.text if characters is None else found.text[:characters]
+        screen.print(text, markup=False, highlight=False)
+        if len(text) < len(found.text):
+            screen.print(f"[dim]... {len(found.text) - len(text):,} characters more (--full shows them)[/]")
+    screen.print(f"{len(specimens)} documents")
+
+
+def _measured(ruling: Ruling, value: float) -> str:
+    rule, threshold = ruling
+    unit = "" if rule.unit == "share" else f" {rule.unit}"
+    bound = written(threshold).replace(" to ", " and ")
+    return f"{rule.statistic} is {_number(value)}{unit}, must be {_WORDS[rule.comparison]} {bound}"
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def show_changes(changes: Sequence[Change], directory: Path) -> None:
+    """Print what other thresholds would do to a build."""
+    screen = console()
+    rows = table("source", "language", ">documents", ">kept", ">would be", ">lost", ">back", "by rule")
+    for change in changes:
+        lost, back = change.lost.total(), change.back.total()
+        by_rule = [f"-{count:,} {name}" for name, count in change.lost.most_common()]
+        by_rule += [f"+{count:,} {name}" for name, count in change.back.most_common()]
+        numbers = (f"{number:,}" for number in (change.documents, change.kept, change.kept - lost + back, lost, back))
+        rows.add_row(change.source, change.language, *numbers, ", ".join(by_rule))
+    screen.print(rows)
+    screen.print(
+        "documents that a rule could decide about; one that comes back may still be a duplicate of another", style="dim"
+    )
+    screen.print(
+        f"[dim]nothing in {escape(str(directory))} was changed; put the thresholds into the recipe to keep them[/]"
+    )
