@@ -6,16 +6,19 @@ Prints, and decides nothing; ``summary`` does the same for whole builds.
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from mixer.filters.check import Check, Value
 from mixer.filters.page import condition, places_by_value, written
 from mixer.filters.settings import Ruling
-from mixer.funnel import Funnel, LanguageCount
-from mixer.inspection.specimens import Specimen
-from mixer.inspection.what_if import Change
 from mixer.screen import console, size, table
+
+if TYPE_CHECKING:  # `mixer rules` shows a table; it need not wait for what reads and measures documents
+    from mixer.funnel import Funnel, LanguageCount
+    from mixer.inspection.specimens import Specimen
+    from mixer.inspection.what_if import Change
 
 _WORDS = {"at_least": "at least", "at_most": "at most", "between": "between"}
 _CAUSES = 5
@@ -39,7 +42,7 @@ def show_in_force(checks: Sequence[tuple[Check, Value]]) -> None:
     console().print(rows)
 
 
-def show_funnel(found: Funnel) -> None:
+def show_funnel(found: "Funnel") -> None:
     """Print what became of the documents of each language, rule by rule."""
     screen = console()
     for language, counts in sorted(found.languages.items()):
@@ -61,7 +64,7 @@ def show_funnel(found: Funnel) -> None:
             screen.print(f"  {file}, {position}: {cause}", markup=False)
 
 
-def _rules(counts: LanguageCount) -> object:
+def _rules(counts: "LanguageCount") -> object:
     """Show for each rule what it objects to, and where its statistic lies."""
     rows = table("  rule", ">threshold", ">objects", ">alone", ">dropped", ">left", ">5 %", ">median", ">95 %")
     left = counts.documents - counts.other.total()
@@ -75,7 +78,7 @@ def _rules(counts: LanguageCount) -> object:
     return rows
 
 
-def show_specimens(specimens: Sequence[Specimen], characters: int | None) -> None:
+def show_specimens(specimens: "Sequence[Specimen]", characters: int | None) -> None:
     """Print documents with what decided about them; the text up to so many characters."""
     screen = console()
     for number, found in enumerate(specimens, 1):
@@ -106,7 +109,7 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def show_changes(changes: Sequence[Change], directory: Path) -> None:
+def show_changes(changes: "Sequence[Change]", directory: Path) -> None:
     """Print what other thresholds would do to a build."""
     screen = console()
     rows = table("source", "language", ">documents", ">kept", ">would be", ">lost", ">back", "by rule")
