@@ -152,7 +152,7 @@ def mix(
         bos=vocabulary.bos,
         sha256=vocabulary.sha256,
     )
-    return compose(recipe.name, content, tokenizer, counted, valid, settings, recipe.seed)
+    return compose(recipe.name, content, tokenizer, counted, valid, settings, recipe.share_bounds, recipe.seed)
 
 
 def prove(out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt]) -> VerifyReport:

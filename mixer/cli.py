@@ -53,6 +53,11 @@ def main() -> None:
 @click.argument("recipe", default="quickstart")
 @click.option("--almr", type=float, help="Share of training tokens in the additional language, 0 to 1.")
 @click.option("--tokens", help="Training tokens, such as 1.7T or 100B; `max`: all that the caps on epochs allow.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON or CSV of source and weight: the preferred shares, in place of sizes.",
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Build directory. [default: ./NAME]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes at once. [default: the cores there are]")
 @click.option("--tokenizer", help="`llama3`, or a path to a tokenizer.json or a tiktoken vocabulary.")
@@ -64,6 +69,7 @@ def build(
     *,
     almr: float | None,
     tokens: str | None,
+    weights: Path | None,
     out: Path | None,
     workers: int | None,
     tokenizer: str | None,
@@ -82,6 +88,8 @@ def build(
     mixer build my.yaml --almr 0.33 --tokens 1.7T --out /data/mix
     mixer build my.yaml --limit 1000 --set mixture.seed=7 --set sources.dolma.max_epochs=2
     """  # noqa: D301 (click wants the character itself)
+    import json
+
     from mixer import summary
     from mixer.build import build as build_mixture
     from mixer.engine.display import make_display
@@ -90,6 +98,8 @@ def build(
 
     shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "tokenizer": tokenizer}
     given = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
+    if weights is not None:
+        given += ["mixture.strategy=weights", f"mixture.weights={json.dumps(str(weights.resolve()))}"]
     loaded = load_recipe(recipe, [*given, *overrides])
     planned = plan(loaded, limit)
     out = out or Path(loaded.recipe.name)

@@ -8,7 +8,7 @@ file and ``/``-separated, so that a build can be moved.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import xxhash
@@ -99,7 +99,11 @@ class ValidDataset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole of ``mixture.json``. ``datasets`` stand in the order of Megatron's blend, which breaks ties by it."""
+    """The whole of ``mixture.json``. ``datasets`` stand in the order of Megatron's blend, which breaks ties by it.
+
+    ``settings`` is what the mixture was solved from, as a recipe's ``mixture`` writes it, and ``shares`` the smallest
+    and the largest share of each source that has one: with the counts of the datasets, all that makes it again.
+    """
 
     format: Annotated[int, Meta(ge=FORMAT, le=FORMAT)] = FORMAT
     recipe: str
@@ -115,6 +119,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     additional_language: str | None = None
     global_batch: int | None = None
     seed: int | None = None
+    settings: dict[str, Any] | None = None
+    shares: dict[str, tuple[Share, Share]] = {}
 
     @property
     def entries(self) -> "list[Dataset | ValidDataset]":

@@ -18,14 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mixer.dedup.settings import DedupSettings
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.settings import CheckOverrides, Domain, FilterSettings, LanguageSettings, Overrides
-from mixer.mixture.settings import MixtureSettings
+from mixer.mixture.settings import MixtureSettings, ShareSettings, contradiction
+from mixer.mixture.weightfile import read_weights
 from mixer.sources.settings import SourceSettings
 
 DEFAULT_RECIPE = "quickstart"
 
 
-class Source(SourceSettings):
-    """One named corpus: how to read it (``SourceSettings``), what it is, and how often training may read it."""
+class Source(ShareSettings, SourceSettings):
+    """One named corpus: how to read it, what it is, how often training may read it, and what part it shall have."""
 
     domain: Domain = Field(description="Kind of text; decides which rules apply and which domain share it counts to.")
     language: str = Field(
@@ -90,6 +91,24 @@ class Recipe(BaseModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        names = [source.name for source in self.sources]
+        weights = self.mixture.weights
+        if weights is not None:
+            for name in weights:
+                if name not in names:
+                    raise ValueError(f"mixture.weights: the recipe has no source {name!r}{did_you_mean(name, names)}")
+            if missing := [name for name in names if name not in weights]:
+                raise ValueError(f"mixture.weights: no weight for {', '.join(missing)}; write 0 to leave a source out")
+            for name, (low, _) in self.share_bounds.items():
+                if low and not weights[name]:
+                    raise ValueError(f"source {name!r} must have a share of {low:g}, but its weight is 0")
+        domain = {source.name: source.domain for source in self.sources}
+        if found := contradiction(self.share_bounds, domain, self.mixture.domains):
+            raise ValueError(f"share, min_share and max_share of sources: {found}")
+        return self
+
     def source(self, name: str) -> Source:
         """Return the source of that name.
 
@@ -110,6 +129,11 @@ class Recipe(BaseModel):
     def split_seed(self) -> int:
         """Seed of the split into train and valid."""
         return self.seed if self.mixture.seed is None else self.mixture.seed
+
+    @property
+    def share_bounds(self) -> dict[str, tuple[float, float]]:
+        """The smallest and the largest share of the sources that have one."""
+        return {source.name: source.share_bounds for source in self.sources if source.share_bounds != (0.0, 1.0)}
 
     def max_epochs(self, source: str) -> float:
         """Return the cap on epochs that holds for a source."""
@@ -184,6 +208,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         )
     for override in overrides:
         _override(tree, override)
+    _read_weights(tree, path.parent)
     return LoadedRecipe(check(tree, str(path)), path.parent)
 
 
@@ -200,6 +225,13 @@ def check(tree: Mapping[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         faults = "\n".join(f"  - {fault}" for fault in _faults(error, tree))
         raise RecipeError(f"{where}:\n{faults}", "`mixer recipe schema` lists every key and its meaning") from error
+
+
+def _read_weights(tree: dict[str, Any], root: Path) -> None:
+    """Put the weights in the place of the file that holds them; a relative path starts from ``root``."""
+    mixture = tree.get("mixture")
+    if isinstance(mixture, dict) and isinstance(file := mixture.get("weights"), str):
+        mixture["weights"] = read_weights(root / file)
 
 
 class _StrictLoader(yaml.SafeLoader):

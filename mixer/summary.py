@@ -47,6 +47,8 @@ def show_result(result: Result) -> None:
     edits = _edits(result)
     if edits:
         screen.print(f"edits: {edits}")
+    if result.mixture.binding:
+        screen.print(f"binding: {', '.join(result.mixture.binding)}", markup=False)
     for name, cause in result.mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}")
     for note in result.notes:

@@ -38,6 +38,54 @@ def test_a_small_recipe_takes_defaults(write, tmp_path):
     assert recipe.max_epochs("zhihu") == 4
 
 
+SOURCES = SMALL["sources"]
+FIXED = {"strategy": "weights"}
+
+
+def test_sources_may_have_shares(write):
+    sources = [{**SOURCES[0], "min_share": 0.1, "max_share": 0.5}, {**SOURCES[1], "share": 0.33}]
+    assert load_recipe(write(sources=sources)).recipe.share_bounds == {"web-1.0": (0.1, 0.5), "zhihu": (0.33, 0.33)}
+    assert load_recipe(write()).recipe.share_bounds == {}
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_weights_come_from_a_file_beside_the_recipe_or_from_the_recipe(write, tmp_path, kind):
+    (tmp_path / "w.json").write_text('{"web-1.0": 0.7, "zhihu": 0.3}')
+    (tmp_path / "w.csv").write_text("source,weight\nweb-1.0,0.7\nzhihu,0.3\n")
+    path = write(mixture={**FIXED, "weights": f"w.{kind}"})
+    given = load_recipe(path).recipe
+    assert given.mixture.weights == {"web-1.0": 0.7, "zhihu": 0.3}
+    assert given == load_recipe(write(mixture={**FIXED, "weights": {"web-1.0": 0.7, "zhihu": 0.3}})).recipe
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mixture": {**FIXED, "weights": {"web-1.0": 1, "zihu": 1}}}, r"no source 'zihu' \(did you mean 'zhihu'\?\)"),
+        ({"mixture": {**FIXED, "weights": {"zhihu": 1}}}, "no weight for web-1.0; write 0 to leave a source out"),
+        ({"mixture": {**FIXED, "weights": "none.csv"}}, "none.csv cannot be read"),
+        ({"mixture": {**FIXED, "weights": [1, 2]}}, "mixture.weights: .*valid dictionary"),
+        (
+            {"mixture": {"domains": {"qa": 0.2}}, "sources": [SOURCES[0], {**SOURCES[1], "share": 0.3}]},
+            "domain qa is 0.2",
+        ),
+        ({"sources": [{**SOURCES[0], "share": 0.8}, {**SOURCES[1], "min_share": 0.3}]}, "must have 1.1 together"),
+        ({"sources": [SOURCES[0], {**SOURCES[1], "min_share": 0.3, "max_share": 0.2}]}, "zhihu: min_share .* is above"),
+        (
+            {
+                "mixture": {**FIXED, "weights": {"web-1.0": 1, "zhihu": 0}},
+                "sources": [SOURCES[0], {**SOURCES[1], "min_share": 0.3}],
+            },
+            "source 'zhihu' must have a share of 0.3, but its weight is 0",
+        ),
+    ],
+)
+def test_shares_and_weights_that_cannot_be_are_refused(write, changes, message):
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(write(**changes))
+    assert caught.value.exit_code == 2
+
+
 def test_packaged_recipes_load():
     assert "quickstart" in packaged_recipes()
     for name in packaged_recipes():

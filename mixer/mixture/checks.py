@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, con
 from mixer.megatron.indexed import PIECE_BYTES, IndexFile, read_index, token_dtype
 from mixer.mixture.export import CACHE, Weighted, blended, blended_datasets, data_flags
 from mixer.mixture.inventory import MIN_SEQUENCES, most_samples
+from mixer.mixture.settings import SHARES_TOLERANCE, decimal
 
 SUFFIXES: Final = (".bin", ".idx")
 TOLERANCE: Final = 1e-9
@@ -26,7 +28,7 @@ TOLERANCE: Final = 1e-9
 
 def check_manifest(path: Path, manifest: Manifest) -> list[str]:
     """Hold ``mixture.json`` against itself: sums, weights, epochs, caps, ALMR, content id."""
-    broken = [*_check_names(manifest), *_check_sums(manifest), *_check_almr(manifest)]
+    broken = [*_check_names(manifest), *_check_sums(manifest), *_check_almr(manifest), *_check_shares(manifest)]
     for entry in manifest.datasets:
         broken += [f"{entry.prefix}: {what}" for what in _check_dataset(manifest, entry)]
     return [f"{path} {what}" for what in broken]
@@ -86,12 +88,37 @@ def _check_almr(manifest: Manifest) -> list[str]:
     rounding = math.fsum(entry.weight / (2 * entry.tokens) for entry in datasets if entry.tokens)
     if abs(almr.measured - measured) > TOLERANCE + rounding:
         broken.append(f"says the measured ALMR is {almr.measured}, but weights and shares give {measured}")
-    if almr.basis == "label" and abs(additional - Fraction(repr(almr.target)) * manifest.samples) > Fraction(1, 2):
+    if almr.basis == "label" and abs(additional - decimal(almr.target) * manifest.samples) > Fraction(1, 2):
         broken.append(f"has an ALMR of {additional / manifest.samples}, more than half a sample from {almr.target}")
     # Each dataset's samples are rounded to whole ones.
     within = len(blended_datasets(manifest)) / manifest.samples + TOLERANCE + rounding
     if almr.basis == "measured" and abs(measured - almr.target) > within:
         broken.append(f"has a measured ALMR of {measured}, not {almr.target}")
+    return broken
+
+
+class _Settings(msgspec.Struct):
+    """What is looked at of a mixture's settings."""
+
+    domains: dict[str, float] = {}
+
+
+def _check_shares(manifest: Manifest) -> list[str]:
+    """Hold domains and sources to the shares that were asked for: to less than one sample."""
+    try:
+        domains = msgspec.convert(manifest.settings or {}, _Settings).domains
+    except msgspec.ValidationError as error:
+        return [f"has no settings of a mixture: {error}"]
+    asked = [("domain", name, (share, share)) for name, share in domains.items()]
+    asked += [("source", name, bounds) for name, bounds in manifest.shares.items()]
+    total = manifest.samples
+    broken = []
+    for kind, name, (low, high) in asked:
+        samples = sum(entry.samples for entry in manifest.datasets if getattr(entry, kind) == name)
+        beside = 1 + SHARES_TOLERANCE * total
+        if not decimal(low) * total - beside < samples < decimal(high) * total + beside:
+            wanted = f"{low:g}" if low == high else f"between {low:g} and {high:g}"
+            broken.append(f"gives the {kind} {name} a share of {samples / total}, not {wanted}")
     return broken
 
 

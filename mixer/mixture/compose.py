@@ -3,7 +3,7 @@
 The last step before writing. The build hands over what it counted; ``weights.plan`` decides; ``export`` writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,7 @@ def compose(
     counted: Sequence[Counted],
     valid: Sequence[ValidDataset],
     settings: MixtureSettings,
+    shares: Mapping[str, tuple[float, float]],
     seed: int,
 ) -> tuple[Manifest, Mixture]:
     """Solve the mixture of some datasets and describe it.
@@ -80,6 +81,8 @@ def compose(
         The datasets of the two splits.
     settings
         What the mixture shall be.
+    shares
+        The smallest and the largest share of each source that has one.
     seed
         The recipe's seed, for the record.
 
@@ -93,6 +96,7 @@ def compose(
     mixture = plan(
         Inventory(
             names=[dataset.name for dataset in datasets],
+            source=[dataset.source for dataset in datasets],
             tokens=np.array([dataset.tokens for dataset in datasets], np.int64),
             additional=np.array(additional, np.bool_),
             domain=[dataset.domain for dataset in datasets],
@@ -100,6 +104,7 @@ def compose(
             max_epochs=np.array([dataset.max_epochs for dataset in datasets], np.float64),
         ),
         settings,
+        shares,
     )
     manifest = Manifest(
         recipe=recipe,
@@ -134,5 +139,7 @@ def compose(
         additional_language=settings.additional_language,
         global_batch=settings.global_batch,
         seed=seed,
+        settings=settings.model_dump(mode="json"),
+        shares=dict(shares),
     )
     return manifest, mixture

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixer.errors import InfeasibleError
+from mixer.mixture.settings import Strategy
 
 MIN_SEQUENCES: Final = 64
 """A dataset below this many sequences is too small. Megatron draws whole sequences and builds at least a few of every
@@ -34,6 +35,10 @@ class Target:
         What counts as additional: whole datasets by their label, or the measured part of each.
     domains
         Shares by domain; domains not named share the rest.
+    shares
+        The smallest and the largest share by source, equal for one that is fixed; sources not named are free.
+    strategy, temperature, weights
+        Which shares are preferred (``preference.py``); ``weights`` by source.
     language
         The additional language, for messages.
     """
@@ -42,6 +47,10 @@ class Target:
     sequence_length: int
     basis: Basis = "label"
     domains: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    strategy: Strategy = "proportional"
+    temperature: float | None = None
+    weights: Mapping[str, float] | None = None
     language: str = "the additional language"
 
 
@@ -53,6 +62,8 @@ class Inventory:
     ----------
     names
         The prefix names ``<source>-<language>``, each once; they break ties.
+    source
+        The source of each dataset; all datasets of a source have one domain.
     tokens
         int64[K]: training tokens, EOD included.
     additional
@@ -66,6 +77,7 @@ class Inventory:
     """
 
     names: list[str]
+    source: list[str]
     tokens: NDArray[np.int64]
     additional: NDArray[np.bool_]
     domain: list[str]
@@ -74,11 +86,13 @@ class Inventory:
 
     def __post_init__(self) -> None:
         count = len(self.names)
-        columns = (self.tokens, self.additional, self.domain, self.measured, self.max_epochs)
+        columns = (self.source, self.tokens, self.additional, self.domain, self.measured, self.max_epochs)
         if any(len(column) != count for column in columns):
             raise ValueError("every field of an inventory must have one entry a dataset")
         if len(set(self.names)) != count:
             raise ValueError("two datasets of an inventory have the same name")
+        if len(set(zip(self.source, self.domain, strict=True))) != len(set(self.source)):
+            raise ValueError("a source of an inventory has two domains")
         if count and not (self.tokens.min() >= 0 and 0 <= self.measured.min() <= self.measured.max() <= 1):
             raise ValueError("tokens must not be negative and additional shares must be between 0 and 1")
         if count and not (np.isfinite(self.max_epochs).all() and self.max_epochs.min() > 0):
@@ -88,6 +102,7 @@ class Inventory:
         """Return the datasets with these indices, in this order."""
         return Inventory(
             [self.names[k] for k in order],
+            [self.source[k] for k in order],
             self.tokens[order],
             self.additional[order],
             [self.domain[k] for k in order],

@@ -1,17 +1,20 @@
 """From real shares to whole samples, top down, with every sum exact and every cap kept.
 
-The last step of the solver: ``weights.py`` hands over real samples that fulfil the constraints, and gets integers.
-First the cells (domain by group) are rounded together, under the totals of the language and of the domains; such a
-table of two ways is a transport network, and a network with whole limits has a whole solution beside every real one, so
-rounding up or down is always enough. Then each cell is dealt out to its datasets by largest remainders.
+The arithmetic of ``whole.py``. Cells (the datasets of a domain, a source or a rest, in one language) are rounded
+together, under the totals of the language, the domains and the sources. Sources lie inside domains, and languages cut
+across both: two families of nested sets, whose system of sums is totally unimodular (Edmonds 1970), so that beside
+every real solution there is a whole one and rounding up or down is always enough. Then each cell is dealt out to its
+datasets by largest remainders.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -47,31 +50,37 @@ def apportion(total: int, wanted: Floats, caps: Ints) -> Ints:
     return given
 
 
+@dataclass(frozen=True, eq=False)
+class Total:
+    """What some cells must sum to: a whole number from ``low`` to ``high``.
+
+    ``cells`` is bool[C]. With a ``fraction``, ``low`` and ``high`` are the two whole numbers beside a real one (or both
+    that number), which lies at this part of the way, and the nearer one is taken wherever possible; totals that are
+    ``first`` come before those that are not.
+    """
+
+    cells: NDArray[np.bool_]
+    low: int
+    high: int
+    fraction: float | None = None
+    first: bool = False
+
+
 def round_cells(
-    wanted: Floats,
-    caps: Ints,
-    additional: NDArray[np.bool_],
-    column: Ints,
-    floors: Ints,
-    fractions: Floats,
-    total: int,
-    top: int,
+    wanted: Floats, caps: Ints, additional: NDArray[np.bool_], totals: Sequence[Total], total: int, top: int
 ) -> Ints:
-    """Round a table of domains by groups so that the totals are exact and the cells as near as possible.
+    """Round cells so that the totals are exact and the cells as near as possible.
 
     Parameters
     ----------
     wanted
-        float64[C]: real samples of each cell (a domain's datasets of one group).
+        float64[C]: real samples of each cell.
     caps
         int64[C]: the most samples of each cell.
     additional
-        bool[C]: the cell's group is the additional language.
-    column
-        int64[C]: the index of the domain share that the cell belongs to, -1 for none.
-    floors, fractions
-        int64[G] and float64[G]: real samples of each domain share, as whole part and the rest. Its cells will sum to
-        one of the two whole numbers beside it, the nearer one wherever possible.
+        bool[C]: the cell is of the additional language.
+    totals
+        What parts of the cells must sum to; nested in one another or apart.
     total
         Samples of all cells.
     top
@@ -79,40 +88,43 @@ def round_cells(
 
     Returns
     -------
-    int64[C]: each cell is one of the two whole numbers beside ``wanted``; among such tables the domain totals are as
-    near as can be, and among those the cells, in squares.
+    int64[C]: each cell is one of the two whole numbers beside ``wanted``; among such tables as many totals as possible
+    are the nearer ones, and among those the cells as near as possible, in squares.
     """
-    # A cell is the samples that are certain, plus unit steps whose costs grow (a convex cost), plus one optional step
-    # for every domain share. All right-hand sides are small whole numbers, however large the mixture is. The steps
-    # away from the two numbers beside the real one are only for a real number that floats put on the wrong side of a
-    # whole one; they cost more than all else together.
+    # A cell is the samples that are certain, plus unit steps whose costs grow (a convex cost); a total with a fraction
+    # has one optional step of its own. All right-hand sides are small whole numbers, however large the mixture is. The
+    # steps away from the two numbers beside the real one are only for a real number that floats put on the wrong side
+    # of a whole one; they cost more than all else together.
     certain = np.clip(np.floor(wanted).astype(np.int64) - 1, 0, caps)
     steps = np.minimum(np.floor(wanted).astype(np.int64) + 2, caps) - certain
     owner = np.repeat(np.arange(len(wanted)), steps)
     ordinal = np.concatenate([np.arange(count) for count in steps]) if len(owner) else np.empty(0, np.int64)
     before = certain[owner] + ordinal
     outside = (1.0 * (before >= wanted[owner] * (1 - 1e-12))) - (before + 1 <= np.floor(wanted[owner]))
-    share_cost = 4.0 * len(wanted) + 4
-    cost = np.where(outside, 8 * share_cost * (len(floors) + 1) * outside, 2 * (before - wanted[owner]) + 1)
-    shares = len(floors)
-    cost = np.concatenate((cost, (1 - 2 * fractions) * share_cost))
+    near = [part for part in totals if part.fraction is not None]
+    last = 4.0 * len(wanted) + 4
+    price = {False: last, True: last * (2 * len(near) + 2)}
+    highest = 8 * price[True] * (len(near) + 1)
+    lean = [(1 - 2 * part.fraction, price[part.first]) for part in near if part.fraction is not None]
+    cost = np.concatenate(
+        (
+            np.where(outside, highest * outside, 2 * (before - wanted[owner]) + 1),
+            [weight * (np.sign(towards) + towards) for towards, weight in lean],
+        )
+    )
     units = len(owner)
-    everything = np.arange(units)
-    language = np.flatnonzero(additional[owner])
-    inside = np.flatnonzero(column[owner] >= 0)
-    rows = np.concatenate((np.zeros(units), np.ones(len(language)), 2 + column[owner[inside]], 2 + np.arange(shares)))
-    columns = np.concatenate((everything, language, inside, units + np.arange(shares)))
-    values = np.concatenate((np.ones(units + len(language) + len(inside)), -np.ones(shares)))
-    matrix = coo_array((values, (rows.astype(np.int64), columns)), shape=(2 + shares, units + shares)).tocsr()
-    held = np.bincount(column[column >= 0], certain[column >= 0], shares).astype(np.int64)
-    right = np.concatenate(([total - certain.sum(), top - certain[additional].sum()], floors - held))
-    # A domain share's optional step is worth taking only where the real number is not whole.
-    upper = np.concatenate((np.ones(units), (fractions > 0).astype(np.float64)))
+    rows = [np.ones(units), 1.0 * additional[owner], *(1.0 * part.cells[owner] for part in totals)]
+    matrix = np.zeros((len(rows), len(cost)))
+    matrix[:, :units] = rows
+    matrix[[2 + k for k, part in enumerate(totals) if part.fraction is not None], units + np.arange(len(near))] = -1
+    held = np.array([certain.sum(), certain[additional].sum(), *(certain[part.cells].sum() for part in totals)])
+    low = np.array([total, top, *(part.low for part in totals)]) - held
+    high = np.array([total, top, *(part.low if part.fraction is not None else part.high for part in totals)]) - held
     answer = milp(
         cost + 1e-7 * np.arange(len(cost)) / len(cost),  # ties go to the first
         integrality=np.ones(len(cost), np.int64),
-        bounds=Bounds(0, upper),
-        constraints=LinearConstraint(matrix, right, right),
+        bounds=Bounds(0, np.concatenate((np.ones(units), [part.high - part.low for part in near]))),
+        constraints=LinearConstraint(csr_array(matrix), np.maximum(low, -1), np.minimum(high, units + 1)),
         options={"mip_rel_gap": 0.0},
     )
     if answer.x is None:
@@ -120,8 +132,8 @@ def round_cells(
     return certain + np.bincount(owner, np.rint(answer.x[:units]), len(wanted)).astype(np.int64)
 
 
-def settle(given: Ints, wanted: Floats, caps: Ints, domain: Ints, score: Floats, goal: float) -> Ints:
-    """Exchange single samples inside domains to bring the sum of samples times score nearer to ``goal``.
+def settle(given: Ints, wanted: Floats, caps: Ints, part: Ints, score: Floats, goal: float) -> Ints:
+    """Exchange single samples inside parts to bring the sum of samples times score nearer to ``goal``.
 
     For a measured ratio, of which the rounding of cells knows nothing. No dataset moves further than two samples from
     ``wanted``.
@@ -130,8 +142,9 @@ def settle(given: Ints, wanted: Floats, caps: Ints, domain: Ints, score: Floats,
     ----------
     given
         int64[K]: samples so far.
-    wanted, caps, domain, score
-        float64[K] real samples, int64[K] the most samples, int64[K] index of the domain, float64[K] what counts.
+    wanted, caps, part, score
+        float64[K] real samples, int64[K] the most samples, int64[K] index of the part (a domain or a source whose total
+        stays as it is), float64[K] what counts.
     goal
         The sum to come near to.
     """
@@ -141,7 +154,7 @@ def settle(given: Ints, wanted: Floats, caps: Ints, domain: Ints, score: Floats,
         gives = np.flatnonzero((given > 0) & (given - 1 > wanted - 2))
         takes = np.flatnonzero((given < caps) & (given + 1 < wanted + 2))
         change = score[takes][None, :] - score[gives][:, None]
-        change[domain[gives][:, None] != domain[takes][None, :]] = 0.0
+        change[part[gives][:, None] != part[takes][None, :]] = 0.0
         if not change.size:
             break
         best = int(np.argmin(np.abs(error + change)))

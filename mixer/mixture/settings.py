@@ -1,19 +1,23 @@
-"""What a user writes under the recipe's key ``mixture``: the ratio, the size, the caps.
+"""What a user writes under the recipe's key ``mixture``: the ratio, the size, the caps, the preferred shares.
 
-Stands at the edge of the room: the recipe composes ``MixtureSettings``, the solver (``weights.py``) gets its values.
+Stands at the edge of the room: the recipe composes ``MixtureSettings`` (and ``ShareSettings``, what a source may ask
+for itself), the solver (``weights.py``) gets their values.
 Nothing is ignored and nothing guessed: an unknown key, a percentage where a ratio belongs or an amount that is no whole
 number of tokens is refused with the spelling that would do.
 """
 
 import math
 import re
+from collections.abc import Mapping
 from fractions import Fraction
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 CODE_LANGUAGE: Final = "code"
 """The label of documents of the code domain; they always count as base."""
+SHARES_TOLERANCE: Final = Fraction(1, 10**9)
+"""How far sums of shares may be from what they must be: three rounded thirds are one."""
 TOKENS_LIMIT: Final = 10**15
 """The largest amount of tokens. Any count of samples below it is exact in a float64; no training comes near it."""
 
@@ -75,6 +79,8 @@ def _language(value: Any) -> Any:
 
 
 Ratio: TypeAlias = Annotated[float, BeforeValidator(_ratio), Field(ge=0, le=1, allow_inf_nan=False)]
+Weight: TypeAlias = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, allow_inf_nan=False)]
+Strategy: TypeAlias = Literal["proportional", "temperature", "unimax", "weights"]
 Count: TypeAlias = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=2**31 - 1)]
 Language: TypeAlias = Annotated[str, BeforeValidator(_language)]
 Tokens: TypeAlias = Annotated[
@@ -89,6 +95,69 @@ Tokens: TypeAlias = Annotated[
         }
     ),
 ]
+
+
+def decimal(value: float) -> Fraction:
+    """Return the decimal that a user wrote for a float, exactly, so that 0.1 + 0.23 is 0.33."""
+    return Fraction(repr(float(value)))
+
+
+class ShareSettings(BaseModel):
+    """What part of training a source shall have: of all training tokens, its datasets in every language together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    share: Ratio | None = Field(
+        None,
+        description="Share of all training tokens that this source shall have, its languages together; exact to half "
+        "a sample.",
+    )
+    min_share: Ratio | None = Field(None, description="The smallest such share; default: none.")
+    max_share: Ratio | None = Field(None, description="The largest such share; default: none.")
+
+    @model_validator(mode="after")
+    def _one_or_between(self) -> Self:
+        if self.share is not None and (self.min_share is not None or self.max_share is not None):
+            raise ValueError("share fixes the source's part; leave min_share and max_share out, or share")
+        if self.min_share is not None and self.max_share is not None and self.min_share > self.max_share:
+            raise ValueError(f"min_share ({self.min_share:g}) is above max_share ({self.max_share:g})")
+        return self
+
+    @property
+    def share_bounds(self) -> tuple[float, float]:
+        """The smallest and the largest share, the same where it is fixed."""
+        if self.share is not None:
+            return self.share, self.share
+        return self.min_share or 0.0, 1.0 if self.max_share is None else self.max_share
+
+
+def contradiction(
+    shares: Mapping[str, tuple[float, float]], domain: Mapping[str, str], domains: Mapping[str, float]
+) -> str | None:
+    """Say which shares cannot be had together, whatever the sources hold; None if nothing stands against them.
+
+    Parameters
+    ----------
+    shares
+        The smallest and the largest share of the sources that have one.
+    domain
+        The domain of every source.
+    domains
+        The shares of domains.
+    """
+    free = 1 - sum(map(decimal, domains.values()), Fraction(0))
+    parts = [(f"domain {name}", decimal(share), {name}) for name, share in domains.items()]
+    if domains:
+        parts.append(("the domains without a share", free, set(domain.values()) - set(domains)))
+    for what, share, names in [("all of training", Fraction(1), set(domain.values())), *parts]:
+        sources = [source for source in domain if domain[source] in names]
+        least = sum((decimal(shares[source][0]) for source in sources if source in shares), Fraction(0))
+        if least > share + SHARES_TOLERANCE:
+            return f"the sources of {what} must have {float(least):g} together, but {what} is {float(share):g}"
+        most = sum((decimal(shares[source][1]) if source in shares else Fraction(1) for source in sources), Fraction(0))
+        if sources and most < share - SHARES_TOLERANCE:
+            return f"the sources of {what} may have {float(most):g} together, but {what} is {float(share):g}"
+    return None
 
 
 class MixtureSettings(BaseModel):
@@ -129,8 +198,33 @@ class MixtureSettings(BaseModel):
         default_factory=dict,
         description="Shares of training tokens by domain; domains not named share the rest.",
     )
-    strategy: Literal["proportional"] = Field(
-        "proportional", description="The preferred shares: proportional to the tokens of each dataset."
+    strategy: Strategy = Field(
+        "proportional",
+        description="The preferred shares of the sources, to which the mixture is as near as all else allows: "
+        "proportional to their tokens; to the tokens to the power of 1 / temperature (temperature); uniform up to the "
+        "caps on epochs (unimax); or as given (weights). Inside a source, its languages share in proportion to tokens.",
+    )
+    temperature: Annotated[float, BeforeValidator(_no_boolean)] | None = Field(
+        None,
+        ge=0.1,
+        le=1e6,
+        description="For the strategy temperature: 1 is proportional, larger is nearer to uniform.",
+    )
+    weights: Annotated[
+        dict[str, Weight] | None,
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}},
+                    {"type": "string"},
+                    {"type": "null"},
+                ]
+            }
+        ),
+    ] = Field(
+        None,
+        description="For the strategy weights: a weight for each source, in any unit, or the path of a JSON or CSV "
+        "file that holds them; 0 leaves a source out.",
     )
     valid_fraction: Annotated[float, BeforeValidator(_no_boolean)] = Field(
         0.001, ge=0, lt=0.5, allow_inf_nan=False, description="Share of documents set aside for validation."
@@ -159,15 +253,21 @@ class MixtureSettings(BaseModel):
     @field_validator("domains")
     @classmethod
     def _at_most_all(cls, value: dict[str, float]) -> dict[str, float]:
-        total = sum(Fraction(repr(float(share))) for share in value.values())
-        if total > 1 + Fraction(1, 10**9):  # a sum of rounded thirds is one
+        total = sum(map(decimal, value.values()))
+        if total > 1 + SHARES_TOLERANCE:
             raise ValueError(f"the shares sum to {float(total):g}; they must not exceed 1")
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> "MixtureSettings":
+    def _consistent(self) -> Self:
         if self.additional_language in self.base_languages:
             raise ValueError(f"{self.additional_language} is both additional_language and in base_languages")
         if self.tokens != "max" and self.tokens < self.sequence_length:
             raise ValueError(f"tokens ({self.tokens:,}) is less than one sequence ({self.sequence_length:,} tokens)")
+        for key, value in (("temperature", self.temperature), ("weights", self.weights)):
+            if (value is None) == (self.strategy == key):
+                missing = f"strategy: {key} needs the key {key}"
+                raise ValueError(missing if value is None else f"{key} is only read with strategy: {key}")
+        if self.weights is not None and not any(self.weights.values()):
+            raise ValueError("every weight is 0")
         return self

@@ -1,20 +1,23 @@
-"""The shares nearest to the preferred ones: minimise the KL divergence under columns, caps and one coupling row.
+"""The shares nearest to the preferred ones: minimise the KL divergence under columns, groups, caps and a coupling row.
 
 Called by ``weights.py`` once ``feasibility.py`` has proved that shares exist. The problem
 
     minimise    sum w log(w / p)
-    subject to  sum of w over column g = b_g,   sum w * score = almr,   0 <= w <= u
+    subject to  sum of w over column g = b_g,   l_h <= sum of w over group h <= u_h (inside a column),
+                sum w * score = almr,   0 <= w <= u
 
-has the solution w_i = min(u_i, p_i exp(m_g + t * score_i)) with one number m_g a column and one number t, the *tilt*.
-For a given tilt each column is filled like connected vessels, exactly, by sorting; the ALMR that comes out grows with
-the tilt, so the whole problem is the root of one monotone function of one number. With a label score and no domains
-that means: proportional inside each group, water-filling over what the caps cut off.
+has the solution w_i = min(u_i, p_i exp(m + t * score_i)) with one number t, the *tilt*, and one number m a column, in
+place of which a group whose bound binds has a number of its own. For a given tilt each column is filled like connected
+vessels, exactly, by sorting; groups that a bound holds are found and taken out, one kind after the other (Bitran and
+Hax 1981). The ALMR that comes out grows with the tilt, so the whole problem is the root of one monotone function of one
+number. With a label score and no domains that means: proportional inside each language, water-filling over what the
+caps cut off.
 
 At the end of the possible range the tilt is infinite: columns are filled by score alone, and in proportion only among
 equal scores. The Karush-Kuhn-Tucker conditions of every answer are checked before it is returned.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +29,40 @@ _ACCURACY: Final = 1e-9
 """The largest Karush-Kuhn-Tucker residual of an answer, in shares (and in the logarithm of w / p)."""
 _AT_THE_END: Final = 1e-14
 """A target nearer than this to the end of the range, in shares, is at the end."""
+_AT_A_BOUND: Final = 1e-12
+"""A sum nearer than this part of a bound to it is at the bound."""
+_TINY: Final = float(np.finfo(np.float64).tiny)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Constraints:
+    """What shares must keep, K datasets in G columns and H groups.
+
+    Parameters
+    ----------
+    upper
+        float64[K]: the largest share of each dataset, above 0.
+    column, column_shares
+        int64[K], 0 to G - 1, and float64[G]: the column of each dataset, and the share of each column, above 0.
+    group, group_low, group_high
+        int64[K], 0 to H - 1 or -1 for none, and float64[H]: the group of each dataset, all of one column, and the
+        smallest and largest share of each group.
+    score, almr
+        float64[K]: what each dataset counts towards the ALMR, and what the sum of shares times score must be.
+    """
+
+    upper: Floats
+    column: Ints
+    column_shares: Floats
+    group: Ints
+    group_low: Floats
+    group_high: Floats
+    score: Floats
+    almr: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,54 +74,42 @@ class Shares:
     residual: float
 
 
-def nearest_shares(
-    preferred: Floats, upper: Floats, column: Ints, column_shares: Floats, score: Floats, almr: float
-) -> Shares:
+def nearest_shares(log_preferred: Floats, given: Constraints) -> Shares:
     """Return the feasible shares nearest in KL divergence to the preferred ones.
 
     Parameters
     ----------
-    preferred
-        float64[K]: what the shares should be in proportion to, above 0.
-    upper
-        float64[K]: the largest share of each, above 0.
-    column
-        int64[K]: the column of each, 0 to G - 1.
-    column_shares
-        float64[G]: the share of each column, above 0.
-    score
-        float64[K]: what each counts towards the ALMR.
-    almr
-        The sum of shares times score; must be possible.
+    log_preferred
+        float64[K]: the logarithms of what the shares should be in proportion to.
+    given
+        The constraints; they must be possible.
 
     Raises
     ------
     ArithmeticError
         The conditions of the minimum are not met to 1e-9; a defect of this module, or an infeasible problem.
     """
-    log_preferred = np.log(preferred / preferred.sum())
-    members = [np.flatnonzero(column == g) for g in range(len(column_shares))]
+    log_preferred = log_preferred - np.logaddexp.reduce(log_preferred)
+    members = [np.flatnonzero(given.column == g) for g in range(len(given.column_shares))]
 
     def fill(tilt: float) -> Floats:
-        shares = np.zeros(len(preferred))
-        for inside, amount in zip(members, column_shares, strict=True):
-            wish, room, rank = log_preferred[inside], upper[inside], np.sign(tilt) * score[inside]
+        shares = np.zeros(len(log_preferred))
+        for inside, amount in zip(members, given.column_shares, strict=True):
+            wish, rank = log_preferred[inside], np.sign(tilt) * given.score[inside]
             if np.isfinite(tilt):
                 # Only differences of scores matter in a column; counted from the favoured end they keep their digits.
-                shares[inside] = _vessels(wish + abs(tilt) * (rank - rank.max()), room, amount)
-            else:
-                shares[inside] = _by_rank(rank, wish, room, amount)
+                wish, rank = wish + abs(tilt) * (rank - rank.max()), np.zeros(len(inside))
+            shares[inside] = _column(
+                rank, wish, given.upper[inside], amount, given.group[inside], given.group_low, given.group_high
+            )
         return shares
 
     def excess(tilt: float) -> float:
-        return float(fill(tilt) @ score) - almr
+        return float(fill(tilt) @ given.score) - given.almr
 
     tilt = _root(excess)
     shares = fill(tilt)
-    residual = max(
-        _primal_residual(shares, upper, column, column_shares, score, almr),
-        _dual_residual(shares, tilt, log_preferred, upper, column, score),
-    )
+    residual = max(_primal_residual(shares, given), _dual_residual(shares, tilt, log_preferred, given))
     if not residual <= _ACCURACY:
         raise ArithmeticError(f"the shares miss the conditions of the minimum by {residual:.3g}")
     return Shares(shares, tilt, residual)
@@ -107,6 +129,32 @@ def _root(excess: Callable[[float], float]) -> float:
             return sign * np.inf
         near, far = far, far * 2
     return float(brentq(excess, near, far, xtol=1e-300, rtol=4 * np.finfo(np.float64).eps, maxiter=1000))
+
+
+def _column(rank: Floats, wish: Floats, upper: Floats, amount: float, group: Ints, low: Floats, high: Floats) -> Floats:
+    """Spread ``amount`` over a column by rank and wish, every group between its bounds.
+
+    All vessels are filled together first. If the groups that would run over exceed their bounds by more than the others
+    fall short, the true level is not lower, so those are full; else it is not higher, and those that fall short are
+    held at their smallest shares. What is held is taken out, and the rest is filled again.
+    """
+    shares = np.empty(len(wish))
+    open_ = np.ones(len(wish), np.bool_)
+    while True:
+        shares[open_] = _by_rank(rank[open_], wish[open_], upper[open_], max(amount, 0.0))
+        grouped = open_ & (group >= 0)
+        sums = np.bincount(group[grouped], shares[grouped], len(low))
+        there = np.bincount(group[grouped], minlength=len(low)) > 0
+        over = np.where(there, np.maximum(sums - high, 0), 0)
+        short = np.where(there, np.maximum(low - sums, 0), 0)
+        if not (over.any() or short.any()):
+            return shares
+        bound, held = (high, over) if over.sum() >= short.sum() else (low, short)
+        for h in np.flatnonzero(held):
+            inside = group == h
+            shares[inside] = _by_rank(rank[inside], wish[inside], upper[inside], bound[h])
+            open_ &= ~inside
+            amount -= bound[h]
 
 
 def _vessels(wish: Floats, upper: Floats, amount: float) -> Floats:
@@ -144,39 +192,61 @@ def _by_rank(rank: Floats, wish: Floats, upper: Floats, amount: float) -> Floats
     return shares
 
 
-def _primal_residual(
-    shares: Floats, upper: Floats, column: Ints, column_shares: Floats, score: Floats, almr: float
-) -> float:
+def _primal_residual(shares: Floats, given: Constraints) -> float:
     """Return by how much the shares miss a constraint."""
-    sums = np.bincount(column, shares, len(column_shares))
-    outside = max(float(-shares.min()), float((shares - upper).max()), 0.0)
-    return max(outside, float(np.abs(sums - column_shares).max()), abs(float(shares @ score) - almr))
+    sums = np.bincount(given.column, shares, len(given.column_shares))
+    groups = _group_sums(shares, given)
+    outside = (-shares, shares - given.upper, given.group_low - groups, groups - given.group_high)
+    missed = (np.abs(sums - given.column_shares), abs(shares @ given.score - given.almr))
+    return max(float(np.max(miss, initial=0.0)) for miss in (*outside, *missed))
 
 
-def _dual_residual(
-    shares: Floats, tilt: float, log_preferred: Floats, upper: Floats, column: Ints, score: Floats
-) -> float:
+def _group_sums(shares: Floats, given: Constraints) -> Floats:
+    inside = given.group >= 0
+    return np.bincount(given.group[inside], shares[inside], len(given.group_low)).astype(np.float64)
+
+
+def _dual_residual(shares: Floats, tilt: float, log_preferred: Floats, given: Constraints) -> float:
     """Return by how much the shares miss being the nearest.
 
-    Where no cap binds, log(w / p) - tilt * score must be one level a column; where one binds, at or below that level.
-    With an infinite tilt this holds among equal scores, and nothing may lie below a vessel that is not full. The level
-    carries the rounding of the tilt times the score, so a large tilt widens the measure.
+    They are the nearest if no exchange brings them nearer: from a dataset that has a share to one that is not at its
+    cap, inside a group, or inside a column from a group that is not at its smallest share to one that is not at its
+    largest. The exchange of a little share brings them nearer by the difference of the levels, log(w / p) - tilt *
+    score. With an infinite tilt this holds among equal scores, and nothing may be exchanged for a better score. Levels
+    carry the rounding of the tilt times the score, so a large tilt widens the measure.
     """
-    positive = shares > np.finfo(np.float64).tiny
-    bound = shares >= upper * (1 - 1e-12)
     finite = bool(np.isfinite(tilt))
-    level = np.full(len(shares), -np.inf)
-    level[positive] = np.log(shares[positive]) - log_preferred[positive] - (tilt * score[positive] if finite else 0.0)
+    level = np.log(np.maximum(shares, _TINY)) - log_preferred - (tilt * given.score if finite else 0.0)
+    rank = np.zeros(len(shares)) if finite else np.sign(tilt) * given.score
     worst = 0.0
-    for g in np.unique(column):
-        inside = column == g
-        if not finite:
-            rank = np.sign(tilt) * score
-            above = inside & (rank > rank[inside & positive].min())
-            worst = max(worst, float((upper - shares)[above].max(initial=0.0)))
-        for block in [inside] if finite else [inside & (score == value) for value in np.unique(score[inside])]:
-            free = level[block & positive & ~bound]
-            if len(free):
-                capped = level[block & bound].max(initial=-np.inf)
-                worst = max(worst, float(free.max() - free.min()), float(capped - free.min()))
+    for gives, takes in _exchanges(shares, given):
+        worst = max(worst, _movable(rank, shares, given.upper - shares, gives, takes))
+        for value in np.unique(rank[gives]):
+            here = rank == value
+            if (gives & here).any() and (takes & here).any():
+                worst = max(worst, float(level[gives & here].max() - level[takes & here].min()))
     return worst / max(1.0, 1e-5 * abs(tilt)) if finite else worst
+
+
+def _exchanges(shares: Floats, given: Constraints) -> Iterator[tuple[Flags, Flags]]:
+    """Yield, for every group and column, which datasets can give and which can take: bool[K] each."""
+    gives, takes = shares > _TINY, shares < given.upper * (1 - _AT_A_BOUND)
+    for h in range(len(given.group_low)):
+        inside = given.group == h
+        yield gives & inside, takes & inside
+    sums = _group_sums(shares, given)
+    # The last entry stands for no group (-1).
+    can_give = np.append(sums > given.group_low * (1 + _AT_A_BOUND), True)[given.group]
+    can_take = np.append(sums < given.group_high * (1 - _AT_A_BOUND), True)[given.group]
+    for g in range(len(given.column_shares)):
+        inside = given.column == g
+        yield gives & can_give & inside, takes & can_take & inside
+
+
+def _movable(rank: Floats, shares: Floats, room: Floats, gives: Flags, takes: Flags) -> float:
+    """Return the largest share that could move from one dataset to another one of a higher rank."""
+    order = np.argsort(rank, kind="stable")
+    below = np.maximum.accumulate(np.where(gives, shares, 0.0)[order])
+    above = np.maximum.accumulate(np.where(takes, room, 0.0)[order][::-1])[::-1]
+    steps = np.flatnonzero(np.diff(rank[order]) > 0)
+    return float(np.minimum(below[steps], above[steps + 1]).max(initial=0.0))

@@ -6,13 +6,14 @@ turns into ``mixture.json`` and Megatron's files. The steps are
 1. leave out, or refuse, datasets too small to train on (``inventory.py``);
 2. prove exactly that a mixture exists, and find the largest one for ``tokens: max`` (``feasibility.py``), or say why
    there is none and what would be possible (``explain.py``);
-3. find the shares nearest to the preferred ones, which are proportional to tokens (``shares.py``);
-4. make whole samples of them (``rounding.py``); the weight of a dataset is its samples over all samples, because with
+3. find the shares nearest to the preferred ones of the strategy (``preference.py``, ``shares.py``);
+4. make whole samples of them (``whole.py``); the weight of a dataset is its samples over all samples, because with
    exactly these weights Megatron's blending rule draws exactly these samples.
 
 Everything is computed in the order of the names, so that the order of the sources changes nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 from mixer.mixture.explain import explain
 from mixer.mixture.feasibility import SAMPLES_LIMIT, Problem, pose
 from mixer.mixture.inventory import Basis, Inventory, Target, too_small, usable
-from mixer.mixture.rounding import apportion, round_cells, settle
+from mixer.mixture.preference import log_preferred, unwanted
 from mixer.mixture.settings import MixtureSettings
-from mixer.mixture.shares import Shares, nearest_shares
+from mixer.mixture.shares import Constraints, nearest_shares
+from mixer.mixture.whole import whole_samples
 
 __all__ = ["Inventory", "Mixture", "Target", "largest_training", "plan", "solve", "too_small"]
 
@@ -54,7 +56,7 @@ class Mixture:
     target, basis
         The ALMR that was asked for, and what it counts.
     binding
-        The names of datasets that get what their caps allow (within the last sample).
+        The caps and the smallest and largest shares of sources that hold it (within the last sample), as text.
     left_out
         The datasets without samples, by name, with the cause.
     """
@@ -73,8 +75,19 @@ class Mixture:
     left_out: dict[str, str]
 
 
-def plan(inventory: Inventory, settings: MixtureSettings) -> Mixture:
+def plan(
+    inventory: Inventory, settings: MixtureSettings, shares: Mapping[str, tuple[float, float]] | None = None
+) -> Mixture:
     """Find the mixture that a recipe asks for.
+
+    Parameters
+    ----------
+    inventory
+        The datasets.
+    settings
+        What is wanted.
+    shares
+        The smallest and the largest share of the sources that have one.
 
     Raises
     ------
@@ -86,6 +99,10 @@ def plan(inventory: Inventory, settings: MixtureSettings) -> Mixture:
         settings.sequence_length,
         settings.almr_basis,
         settings.domains,
+        shares or {},
+        settings.strategy,
+        settings.temperature,
+        settings.weights,
         settings.additional_language,
     )
     allowed = usable(inventory, settings.sequence_length, settings.small_datasets)
@@ -116,7 +133,7 @@ def solve(
     order = np.array(sorted(range(len(inventory.names)), key=inventory.names.__getitem__), np.int64)
     inventory = inventory.take(order)
     given = np.ones(len(order), np.bool_) if allowed is None else allowed[order]
-    given = given & (inventory.tokens > 0)
+    given = given & (inventory.tokens > 0) & ~unwanted(inventory, target)
     problem = pose(inventory, given, target)
     size = None if tokens is None else tokens // target.sequence_length
     if size is not None and not 1 <= size <= SAMPLES_LIMIT:
@@ -125,10 +142,12 @@ def solve(
     if samples < 1 or (size is not None and not problem.feasible(size)):
         raise explain(inventory, given, target, size)
     caps = np.array([min(cap, samples) for cap in problem.caps], np.int64)
-    goal = problem.nearest_sum(samples)
-    shares = _shares(inventory, problem, target, samples, caps, goal)
-    n = _samples(inventory, problem, target, samples, caps, goal, shares)
-    _check(n, caps, inventory, problem, target, samples)
+    whole = problem.whole(samples)
+    goal = whole.nearest_sum(samples)
+    wish = log_preferred(inventory, given, target)
+    shares = _shares(wish, inventory, whole, target, samples, caps, goal)
+    n = whole_samples(inventory, whole, target, samples, caps, goal, shares)
+    _check(n, caps, inventory, whole, target, samples)
     back = np.argsort(order)
     weights = n / samples
     epochs = n * np.float64(target.sequence_length) / np.maximum(inventory.tokens, 1)
@@ -143,7 +162,7 @@ def solve(
         measured=float(weights @ inventory.measured),
         target=target.almr,
         basis=target.basis,
-        binding=[name for k, name in enumerate(inventory.names) if n[k] and shares[k] * samples > problem.caps[k] - 1],
+        binding=_binding(inventory, problem, n, shares),
         left_out={
             name: _why_left_out(inventory, given, problem, target, k)
             for k, name in enumerate(inventory.names)
@@ -171,6 +190,7 @@ def largest_training(n: NDArray[np.int64], caps: tuple[int, ...]) -> int:
 
 
 def _shares(
+    log_wish: NDArray[np.float64],
     inventory: Inventory,
     problem: Problem,
     target: Target,
@@ -178,84 +198,66 @@ def _shares(
     caps: NDArray[np.int64],
     goal: Fraction,
 ) -> NDArray[np.float64]:
-    """Return the real shares nearest to the tokens: float64[K], 0 where a dataset can have none."""
+    """Return the real shares nearest to the preferred ones: float64[K], 0 where a dataset can have none."""
     column = np.full(len(caps), -1, np.int64)
+    group = np.full(len(caps), -1, np.int64)
     amounts: list[float] = []
     for part in problem.columns:
         if part.share > 0:
             column[list(part.members)] = len(amounts)
             amounts.append(float(part.share))
+    groups = list(problem.groups)
+    for h, found in enumerate(groups):
+        group[list(found.members)] = h
     inside = np.flatnonzero((caps > 0) & (column >= 0))
     score = inventory.additional.astype(np.float64) if target.basis == "label" else inventory.measured
-    found: Shares = nearest_shares(
-        inventory.tokens[inside].astype(np.float64),
-        caps[inside] / samples,
-        column[inside],
-        np.array(amounts),
-        score[inside],
-        float(goal / samples),
+    constraints = Constraints(
+        upper=caps[inside] / samples,
+        column=column[inside],
+        column_shares=np.array(amounts),
+        group=group[inside],
+        group_low=np.array([float(found.low) for found in groups], np.float64),
+        group_high=np.array([float(found.high) for found in groups], np.float64),
+        score=score[inside],
+        almr=float(goal / samples),
     )
     shares = np.zeros(len(caps))
-    shares[inside] = found.shares
+    shares[inside] = nearest_shares(log_wish[inside], constraints).shares
     return shares
 
 
-def _samples(
-    inventory: Inventory,
-    problem: Problem,
-    target: Target,
-    samples: int,
-    caps: NDArray[np.int64],
-    goal: Fraction,
-    shares: NDArray[np.float64],
-) -> NDArray[np.int64]:
-    """Make whole samples of the shares: the language, then domains by groups, then datasets."""
-    wanted = np.minimum(shares * samples, caps)
-    names = sorted(set(inventory.domain))
-    domain = np.array([names.index(name) for name in inventory.domain], np.int64)
-    cell = 2 * domain + inventory.additional
-    count = 2 * len(names)
-    named = [part for part in problem.columns if part.domain is not None]
-    where = {part.domain: g for g, part in enumerate(named)}
-    exact = [part.share * samples for part in named]
-    language = inventory.additional
-    totals = round_cells(
-        np.bincount(cell, wanted, count).astype(np.float64),
-        np.array([min(int(caps[cell == c].sum()), samples) for c in range(count)], np.int64),
-        np.tile([False, True], len(names)),
-        np.repeat(np.array([where.get(name, -1) for name in names], np.int64), 2),
-        np.array([part // 1 for part in exact], np.int64),
-        np.array([float(part % 1) for part in exact]),
-        samples,
-        _language_samples(problem.almr * samples, Fraction(target.almr) * samples, goal)
-        if target.basis == "label"
-        else round(float(wanted[language].sum())),
-    )
-    n = np.zeros(len(caps), np.int64)
-    for c in range(count):
-        inside = np.flatnonzero(cell == c)
-        n[inside] = apportion(int(totals[c]), wanted[inside], caps[inside])
-    if target.basis == "measured":
-        n = settle(n, wanted, caps, domain, inventory.measured, float(goal))
-    return n
-
-
-def _language_samples(wanted: Fraction, as_float: Fraction, goal: Fraction) -> int:
-    """Return the whole number nearest to the samples ``wanted`` that lies beside the reachable sum ``goal``.
-
-    A tie goes to the side on which the float lies that stands for the decimal ratio, else down.
-    """
-    return min({goal // 1, -(-goal // 1)}, key=lambda count: (abs(count - wanted), abs(count - as_float), count))
+def _binding(inventory: Inventory, problem: Problem, n: NDArray[np.int64], shares: NDArray[np.float64]) -> list[str]:
+    """Name the bounds that hold the samples, within the last one."""
+    samples = int(n.sum())
+    found = [
+        f"{name}: max_epochs {inventory.max_epochs[k]:g}"
+        for k, name in enumerate(inventory.names)
+        if n[k] and shares[k] * samples > problem.caps[k] - 1
+    ]
+    for group in problem.groups:
+        total = int(n[list(group.members)].sum())
+        if group.fixed:
+            continue
+        if group.low and total - 1 < group.low * samples:
+            found.append(f"{group.source}: min_share {float(group.low):g}")
+        elif total + 1 > group.high * samples:
+            found.append(f"{group.source}: max_share {float(group.high):g}")
+    return found
 
 
 def _why_left_out(inventory: Inventory, allowed: NDArray[np.bool_], problem: Problem, target: Target, k: int) -> str:
     """Say why dataset ``k`` has no samples."""
+    source = inventory.source[k]
     if not inventory.tokens[k]:
         return "no training tokens"
+    if target.strategy == "weights" and not (target.weights or {}).get(source):
+        return f"the weight of {source} is 0"
     if not allowed[k]:
         return "too small"
     if not problem.caps[k]:
         return f"{inventory.max_epochs[k]:g} epochs are less than one sample"
+    if target.shares.get(source, (0.0, 1.0))[1] == 0:
+        return f"the share of {source} is 0"
     if target.domains.get(inventory.domain[k]) == 0:
         return f"domain {inventory.domain[k]} has the share 0"
     if target.basis == "label" and target.almr == float(not inventory.additional[k]):
@@ -281,5 +283,9 @@ def _check(
     for part in problem.columns:
         if abs(int(n[list(part.members)].sum()) - part.share * samples) >= 1 and part.domain is not None:
             broken.append(f"domain {part.domain}")
+        for group in part.groups:
+            found = int(n[list(group.members)].sum())
+            if not group.low * samples - 1 < found < group.high * samples + 1:
+                broken.append(f"source {group.source}")
     if broken:
         raise ArithmeticError(f"the mixture of {samples} samples is not exact: {', '.join(broken)}")

@@ -1,5 +1,6 @@
 """What a recipe's ``mixture`` may hold, and what a user is told when it may not."""
 
+import re
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mixer.mixture.settings import TOKENS_LIMIT, MixtureSettings, parse_tokens
+from mixer.mixture.settings import TOKENS_LIMIT, MixtureSettings, ShareSettings, contradiction, parse_tokens
 
 
 def test_defaults_are_those_of_the_design():
@@ -23,6 +24,8 @@ def test_defaults_are_those_of_the_design():
         "max_epochs": 4.0,
         "domains": {},
         "strategy": "proportional",
+        "temperature": None,
+        "weights": None,
         "valid_fraction": 0.001,
         "seed": None,
         "small_datasets": "refuse",
@@ -112,6 +115,15 @@ def test_almr_may_be_zero_one_and_between(almr):
         ("domains", {"math": 8}, "for 8 % write 0.08"),
         ("domains", {"math": -0.1}, "greater than or equal to 0"),
         ("strategy", "tempered", "'proportional'"),
+        ("strategy", "temperature", "strategy: temperature needs the key temperature"),
+        ("strategy", "weights", "strategy: weights needs the key weights"),
+        ("temperature", 3, "temperature is only read with strategy: temperature"),
+        ("temperature", 0, "greater than or equal to 0.1"),
+        ("temperature", True, "a number is expected"),
+        ("weights", {"a": 1}, "weights is only read with strategy: weights"),
+        ("weights", {"a": -1}, "greater than or equal to 0"),
+        ("weights", {"a": float("inf")}, "finite"),
+        ("weights", {"a": float("nan")}, "greater than or equal to 0"),
         ("valid_fraction", 0.5, "less than 0.5"),
         ("valid_fraction", -0.1, "greater than or equal to 0"),
         ("small_datasets", "merge", "'refuse' or 'drop'"),
@@ -128,6 +140,73 @@ def test_impossible_values_are_refused_with_help(key, value, message):
     with pytest.raises(ValidationError, match=message) as refusal:
         MixtureSettings.model_validate({key: value})
     assert refusal.value.errors()[0]["loc"][:1] in {(key,), ()}
+
+
+def test_all_weights_may_not_be_zero():
+    with pytest.raises(ValidationError, match="every weight is 0"):
+        MixtureSettings(strategy="weights", weights={"a": 0, "b": 0})
+
+
+@pytest.mark.parametrize(
+    ("given", "bounds"),
+    [
+        ({}, (0.0, 1.0)),
+        ({"share": 0.1}, (0.1, 0.1)),
+        ({"share": 0}, (0.0, 0.0)),
+        ({"min_share": 0.1}, (0.1, 1.0)),
+        ({"max_share": 0.2}, (0.0, 0.2)),
+        ({"min_share": 0.1, "max_share": 0.2}, (0.1, 0.2)),
+    ],
+)
+def test_a_source_has_a_smallest_and_a_largest_share(given, bounds):
+    assert ShareSettings(**given).share_bounds == bounds
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"share": 0.1, "max_share": 0.2}, "share fixes the source's part"),
+        ({"share": 0.1, "min_share": 0.1}, "share fixes the source's part"),
+        ({"min_share": 0.3, "max_share": 0.2}, r"min_share \(0.3\) is above max_share \(0.2\)"),
+        ({"share": 10}, "for 10 % write 0.1"),
+        ({"min_share": -0.1}, "greater than or equal to 0"),
+        ({"max_share": True}, "a number is expected"),
+    ],
+)
+def test_shares_of_a_source_that_contradict_each_other(given, message):
+    with pytest.raises(ValidationError, match=message):
+        ShareSettings(**given)
+
+
+DOMAIN = {"a": "web", "b": "web", "c": "math"}
+
+
+@pytest.mark.parametrize(
+    ("shares", "domains", "message"),
+    [
+        ({"a": (0.6, 0.6), "c": (0.5, 1.0)}, {}, "the sources of all of training must have 1.1 together"),
+        ({"c": (0.1, 0.1)}, {"math": 0.08}, "the sources of domain math must have 0.1 together, but .* is 0.08"),
+        ({"c": (0.0, 0.05)}, {"math": 0.08}, "the sources of domain math may have 0.05 together, but .* is 0.08"),
+        ({"c": (0.5, 1.0)}, {"web": 0.6}, "the sources of the domains without a share must have 0.5 together"),
+        ({"a": (0.2, 0.2), "b": (0, 0.1), "c": (0, 0.3)}, {}, "the sources of all of training may have 0.6 together"),
+    ],
+)
+def test_shares_that_cannot_be_had_together(shares, domains, message):
+    assert re.match(message, contradiction(shares, DOMAIN, domains))
+
+
+@pytest.mark.parametrize(
+    ("shares", "domains"),
+    [
+        ({}, {}),
+        ({"a": (1 / 3, 1 / 3), "b": (1 / 3, 1 / 3), "c": (1 / 3, 1 / 3)}, {}),
+        ({"c": (0.08, 0.08)}, {"math": 0.08}),
+        ({"a": (0.1, 1.0), "c": (0.0, 0.1)}, {"math": 0.1}),
+        ({"c": (0.0, 0.1)}, {"math": 0.1, "code": 0.2}),
+    ],
+)
+def test_shares_that_can(shares, domains):
+    assert contradiction(shares, DOMAIN, domains) is None
 
 
 def test_domain_shares_may_sum_to_one_in_rounded_decimals():

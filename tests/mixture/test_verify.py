@@ -130,15 +130,22 @@ def test_what_the_solver_finds_keeps_every_promise(basis):
             for k in range(int(rng.integers(2, 15)))
         ]
         settings = MixtureSettings(
-            almr=float(rng.uniform(0.1, 0.7)), almr_basis=basis, sequence_length=16, domains={"math": 0.1}
+            almr=float(rng.uniform(0.1, 0.7)),
+            almr_basis=basis,
+            sequence_length=16,
+            domains={"math": 0.1},
+            strategy=str(rng.choice(["proportional", "unimax"])),
         )
+        shares = {"source00": (0.05, 0.05), "source01": (0.02, 0.2)} if seed % 2 else {}
         build = content_id((f"train/{dataset.name}", dataset.hashes) for dataset in counted)
         try:
-            manifest, _ = compose("made", build, TOKENIZER, counted, [], settings, 1)
+            manifest, _ = compose("made", build, TOKENIZER, counted, [], settings, shares, 1)
         except InfeasibleError:
             continue
         manifest = msgspec.json.decode(encode(manifest), type=type(manifest))
         assert check_manifest(Path("mixture.json"), manifest) == []
+        assert MixtureSettings.model_validate(manifest.settings) == settings
+        assert manifest.shares == shares
         drawn = [entry for entry in manifest.datasets if entry.samples]
         replay = Replay([entry.weight for entry in drawn])
         replay.advance(manifest.samples)

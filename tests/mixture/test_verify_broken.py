@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 import struct
 
 import msgspec
@@ -314,3 +315,21 @@ def test_everything_broken_is_listed_at_once(build):
     change_text(build / "megatron/args.txt", r"--seq-length \d+", "--seq-length 3")
     message = broken(build)
     assert message.count("\n  - ") == 3
+
+
+def test_shares_that_are_not_those_asked_for(build):
+    change(
+        build,
+        settings={"domains": {"web": 0.9}},
+        shares={"wanjuan": (0.5, 1.0), "dolma": (0.0, 0.67), "zhihu": (0.5, 0.5)},
+    )
+    message = broken(build)
+    assert "gives the domain web a share of 1.0, not 0.9" in message
+    assert re.search(r"gives the source wanjuan a share of 0.2\d*, not between 0.5 and 1\n", message)
+    assert re.search(r"gives the source zhihu a share of 0.0\d*, not 0.5", message)
+    assert "dolma" not in message
+
+
+def test_settings_that_are_none(build):
+    change(build, settings={"domains": {"web": "much"}})
+    assert "has no settings of a mixture: Expected `float`" in broken(build)

@@ -42,7 +42,7 @@ def test_caps_bind_and_what_they_cut_off_is_shared_out_in_proportion():
     mixture = solve(found, Target(0.5, 100), 12_000_000)
     cap = (1_500_000 - 1) // 100
     assert mixture.n.tolist() == [(60_000 - cap) // 3, cap, 60_000 - cap - (60_000 - cap) // 3, 60_000]
-    assert mixture.binding == ["b-zh"]
+    assert mixture.binding == ["b-zh: max_epochs 0.5"]
 
 
 def test_domain_shares_and_almr_hold_together():
@@ -103,7 +103,7 @@ def test_max_is_the_most_that_keeps_every_cap():
         < Fraction(33, 100) * (mixture.samples + 1) - chinese
     )
     assert mixture.samples_max == mixture.samples
-    assert mixture.binding == ["gsm-en", "mathpile-zh", "wanjuan-zh"]
+    assert mixture.binding == ["gsm-en: max_epochs 2", "mathpile-zh: max_epochs 4", "wanjuan-zh: max_epochs 4"]
     again = solve(REALISTIC, Target(0.33, 2048), mixture.samples * 2048)
     assert again.n.tolist() == mixture.n.tolist()
     with pytest.raises(InfeasibleError, match="wanjuan-zh"):
@@ -176,7 +176,7 @@ def test_a_dataset_without_tokens_is_no_small_dataset():
     assert plan(found, MixtureSettings()).left_out == {"c-en": "no training tokens"}
 
 
-@pytest.mark.parametrize("field", ["tokens", "domain", "measured"])
+@pytest.mark.parametrize("field", ["source", "tokens", "domain", "measured"])
 def test_an_inventory_with_missing_entries_is_a_defect(field):
     with pytest.raises(ValueError, match="one entry a dataset"):
         replace(REALISTIC, **{field: getattr(REALISTIC, field)[:-1]})
@@ -202,6 +202,7 @@ def test_five_hundred_datasets_take_well_under_a_second(basis):
     additional = random.random(500) < 0.4
     found = Inventory(
         [f"s{k:03}-{'zh' if added else 'en'}" for k, added in enumerate(additional)],
+        [f"s{k:03}" for k in range(500)],
         (10 ** random.uniform(7, 12, 500)).astype(np.int64),
         additional,
         [DOMAINS[d] for d in random.integers(0, 4, 500)],

@@ -1,5 +1,6 @@
 """Any inventory, any target: either every promise holds, or the message says why not and what would hold."""
 
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -23,7 +24,7 @@ def _score(found, target):
 
 
 def _rows(found, target, *, almr):
-    """Write the equality constraints on the shares as a matrix."""
+    """Write the equality constraints on the shares as a matrix: all, domains, and the ratio if asked for."""
     rows, right = [np.ones(len(found.names))], [1.0]
     for name, share in target.domains.items():
         rows.append((np.array(found.domain) == name).astype(float))
@@ -32,6 +33,41 @@ def _rows(found, target, *, almr):
         rows.append(_score(found, target))
         right.append(target.almr)
     return np.array(rows), np.array(right)
+
+
+def _groups(found, target):
+    """Write the bounds of sources as a matrix of rows, their smallest and their largest shares."""
+    rows = [(np.array(found.source) == name).astype(float) for name in target.shares]
+    low, high = (np.array([bounds[side] for bounds in target.shares.values()]) for side in (0, 1))
+    return np.array(rows).reshape(-1, len(found.names)), low, high
+
+
+def _program(cost, found, target, samples, *, almr, caps=1.0, slack=0.0):
+    """Ask a general solver for the best shares."""
+    matrix, right = _rows(found, target, almr=almr)
+    groups, low, high = _groups(found, target)
+    upper = np.minimum(np.array(_caps(found, target), float) / samples * caps, 1.0)
+    return linprog(
+        cost,
+        A_eq=matrix,
+        b_eq=right,
+        A_ub=np.concatenate((groups, -groups)) if len(groups) else None,
+        b_ub=np.concatenate((high + slack, slack - low)) if len(groups) else None,
+        bounds=np.c_[0 * upper, upper],
+    )
+
+
+def _preferred(found, target):
+    """Slow twin of the strategies: what a source should have, shared out in proportion to tokens inside it."""
+    total = {name: sum(found.tokens[k] for k, s in enumerate(found.source) if s == name) for name in found.source}
+    wish = {
+        "proportional": lambda name: total[name],
+        "temperature": lambda name: math.exp(math.log(total[name]) / target.temperature),
+        "unimax": lambda name: 1.0,
+        "weights": lambda name: target.weights[name],
+    }[target.strategy]
+    shares = np.array([wish(s) * (found.tokens[k] / total[s]) for k, s in enumerate(found.source)], float)
+    return shares / shares.sum()
 
 
 def _caps(found, target):
@@ -52,6 +88,11 @@ def _check_promises(found, target, mixture):
     matrix, right = _rows(found, target, almr=True)
     assert np.abs(matrix @ mixture.shares - right).max() < 2.1e-9  # the target may be 1e-9 outside the range
     assert mixture.shares.min() >= 0
+    for name, (low, high) in target.shares.items():
+        inside = np.array(found.source) == name
+        share = float(mixture.shares[inside].sum())
+        assert low - 1e-9 <= share <= high + 1e-9 or high - low < 2 / samples + 2e-9
+        assert low * samples - 1 - 1e-9 * samples < int(mixture.n[inside].sum()) < high * samples + 1 + 1e-9 * samples
     assert all(share * samples <= cap * (1 + 1e-9) for share, cap in zip(mixture.shares, caps, strict=True))
     # whole samples
     assert int(mixture.n.sum()) == samples
@@ -133,15 +174,25 @@ def test_nothing_feasible_is_nearer(data):
         return
     samples = data.draw(st.integers(max(1, most // 4), most))
     mixture = solve(found, target, samples * target.sequence_length)
-    preferred = found.tokens / found.tokens.sum()
+    preferred = _preferred(found, target)
     nearest = _divergence(mixture.shares, preferred)
+    # Smallest and largest shares are in whole samples where possible: so they are for rivals, then.
+    bounds = dict(target.shares)
+    for name, (low, high) in target.shares.items():
+        share = float(mixture.shares[np.array(found.source) == name].sum())
+        inner = math.ceil(low * samples) / samples, math.floor(high * samples) / samples
+        if low < high and inner[0] - 1e-12 <= share <= inner[1] + 1e-12:
+            bounds[name] = inner
+    target = replace(target, shares=bounds)
     matrix, right = _rows(found, target, almr=True)
+    groups, low, high = _groups(found, target)
     upper = np.minimum(np.array(_caps(found, target), float) / samples, 1.0)
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     for _ in range(4):
-        corner = linprog(random.normal(size=len(upper)), A_eq=matrix, b_eq=right, bounds=np.c_[0 * upper, upper])
+        corner = _program(random.normal(size=len(upper)), found, target, samples, almr=True)
         rival = np.clip(corner.x, 0, upper) if corner.x is not None else mixture.shares
-        if np.abs(matrix @ rival - right).max() > 1e-13:  # feasible only within the solver's own, wider tolerance
+        missed = [np.abs(matrix @ rival - right), groups @ rival - high, low - groups @ rival]
+        if max(part.max(initial=0) for part in missed) > 1e-13:  # only within the solver's own, wider tolerance
             continue
         event("rival")
         for part in (1.0, 0.1, 1e-3):
@@ -155,22 +206,17 @@ def test_the_exact_range_is_that_of_the_linear_program(data):
     target = data.draw(targets(found))
     samples = data.draw(st.integers(1, max(1, 2 * int(found.tokens.sum()) // target.sequence_length)))
     exact = pose(found, np.ones(len(found.names), np.bool_), target).sum_range(samples)
-    matrix, right = _rows(found, target, almr=False)
-    upper = np.minimum(np.array(_caps(found, target), float) / samples, 1.0)
     score = _score(found, target)
-    least, greatest = (
-        linprog(sign * score, A_eq=matrix, b_eq=right, bounds=np.c_[0 * upper, upper]) for sign in (1, -1)
-    )
+    least, greatest = (_program(sign * score, found, target, samples, almr=False) for sign in (1, -1))
     if exact is None:
         # the solver's tolerance may admit what is short by less
-        widened = linprog(score, A_eq=matrix, b_eq=right, bounds=np.c_[0 * upper, upper * (1 - 1e-6)])
-        assert widened.status == 2 or least.status == 2
+        narrower = _program(score, found, target, samples, almr=False, caps=1 - 1e-6, slack=-1e-6)
+        assert narrower.status == 2 or least.status == 2
     elif least.status == 0 and greatest.status == 0:
         assert float(exact[0] / samples) == pytest.approx(least.fun, abs=1e-5)
         assert float(exact[1] / samples) == pytest.approx(-greatest.fun, abs=1e-5)
     else:  # exactly feasible, but too narrow for the solver
-        narrow = linprog(score, A_eq=matrix, b_eq=right, bounds=np.c_[0 * upper, np.minimum(upper * (1 + 1e-6), 1)])
-        assert narrow.status == 0
+        assert _program(score, found, target, samples, almr=False, caps=1 + 1e-6, slack=1e-6).status == 0
 
 
 @pytest.mark.parametrize(
@@ -224,6 +270,48 @@ def test_the_exact_range_is_that_of_the_linear_program(data):
             {"domains": {"web": 0.5, "math": 0.1, "code": 0.1}},
             ["sum to 0.7, but no other domain has a dataset"],
             ["change mixture.domains"],
+        ),
+        (
+            0.33,
+            1_700 * 10**9,
+            {"shares": {"gsm": (0.1, 1.0)}},
+            ["source gsm shall be at least 0.1 of the tokens and needs 83,007,813 samples", "9,765,624 (0.0117647)"],
+            ["--tokens", "max_epochs"],
+        ),
+        (
+            0.33,
+            None,
+            {"shares": {"wiki": (0.1, 0.1)}},
+            ["source wiki shall be 0.1 of the tokens, but has no dataset"],
+            ["shares of sources"],
+        ),
+        (
+            0.33,
+            None,
+            {"shares": {"dolma": (0.7, 0.7)}},
+            ["at most 0.3 is possible with the shares of sources dolma 0.7"],
+            ["--almr 0.3"],
+        ),
+        (
+            0.33,
+            None,
+            {"shares": {"gsm": (0.05, 1.0), "mathpile": (0.05, 1.0)}, "domains": {"math": 0.08}},
+            ["gsm (min_share 0.05), mathpile (min_share 0.05) must have 0.1", "domain math shall be 0.08"],
+            ["shares of sources"],
+        ),
+        (
+            0.33,
+            None,
+            {"shares": {"gsm": (0.0, 0.05), "mathpile": (0.0, 0.02)}, "domains": {"math": 0.08}},
+            ["the caps on epochs and the shares of sources (gsm (max_share 0.05), mathpile (max_share 0.02)) allow"],
+            ["shares of sources"],
+        ),
+        (
+            0.9,
+            1_700 * 10**9,
+            {"shares": {"wanjuan": (0.0, 0.85), "dolma": (0.1, 1.0)}},
+            ["at most", "mathpile-zh (4 epochs", "wanjuan (max_share 0.85)"],
+            ["--almr", "max_epochs"],
         ),
         (
             0.33,
