@@ -48,7 +48,7 @@ def show_result(result: Result) -> None:
     if edits:
         screen.print(f"edits: {edits}")
     if result.mixture.binding:
-        screen.print(f"binding: {', '.join(result.mixture.binding)}", markup=False)
+        screen.print(f"binding: {', '.join(result.mixture.binding)}", markup=False, soft_wrap=True)
     for name, cause in result.mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}")
     for note in result.notes:
