@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mixer.documents import EDITS, Batch, set_column, undecided
 from mixer.filters.check import Value
+from mixer.filters.kernels.c4 import LINE_EDITS, edit_lines
 
 Counts: TypeAlias = dict[str, NDArray[np.int32]]
 """For each edit int32[documents]: how often it was made."""
@@ -22,7 +23,7 @@ Editor: TypeAlias = Callable[[pa.LargeStringArray, Mapping[str, Value]], tuple[p
 Editors: TypeAlias = Sequence[tuple[Sequence[str], Editor]]
 """The names of the edits that each editor makes, and the editor, in the order in which they work."""
 
-EDITORS: Editors = ()
+EDITORS: Editors = ((LINE_EDITS, edit_lines),)
 """What edits the text before the rules look at it."""
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mixer.filters.kernels.han import HAN_STATISTICS, han_statistics
 from mixer.filters.kernels.lines import LINE_STATISTICS, TERMINALS, line_statistics
+from mixer.filters.kernels.prose import KINDS, PACKED_TITLES, PROSE_STATISTICS, STOPS, prose_statistics
 from mixer.filters.kernels.repetition import DUPLICATE_STATISTICS, GRAM_STATISTICS, duplicate_statistics
 from mixer.filters.kernels.words import STOP_WORDS, WORD_STATISTICS, word_statistics
 from mixer.text.characters import CLASSES
@@ -31,6 +32,10 @@ def _duplicates(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
     return duplicate_statistics(data, offsets, rows, CLASSES)
 
 
+def _prose(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return prose_statistics(data, offsets, rows, CLASSES, KINDS, STOPS, PACKED_TITLES)
+
+
 def _words(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
     return word_statistics(data, offsets, rows, CLASSES, *_STOP_WORDS, len(WORD_STATISTICS))
 
@@ -48,6 +53,7 @@ FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows], Columns]
     (WORD_STATISTICS, _words),
     ((*WORD_STATISTICS, *GRAM_STATISTICS), _words_and_grams),
     (DUPLICATE_STATISTICS, _duplicates),
+    (PROSE_STATISTICS, _prose),
     (HAN_STATISTICS, _han),
 )
 """Names of the columns that each kernel makes, and the kernel."""

@@ -6,14 +6,22 @@ a recipe, their JSON Schema, ``mixer rules``, the documentation) is derived from
 
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.check import Check, Edit, Rule
-from mixer.filters.families import chinese, code, document, gopher
+from mixer.filters.families import c4, chinese, code, document, fineweb, gopher
 
-TABLE: tuple[Check, ...] = (*document.CHECKS, *gopher.CHECKS, *chinese.CHECKS, *code.CHECKS)
+TABLE: tuple[Check, ...] = (
+    *document.CHECKS,
+    *gopher.CHECKS,
+    *c4.CHECKS,
+    *fineweb.CHECKS,
+    *chinese.CHECKS,
+    *code.CHECKS,
+)
 RULES = tuple(check for check in TABLE if isinstance(check, Rule))
 EDITS = tuple(check for check in TABLE if isinstance(check, Edit))
 PROFILES = {
     "default": "the defaults of the domain and language, to combine with another",
     "gopher": "Gopher, quality and repetition (Rae et al. 2021)",
+    "c4": "C4, its edits of lines and its rules (Raffel et al. 2020)",
     "fineweb": "FineWeb: Gopher, C4 without its rule on line ends, FineWeb's own (Penedo et al. 2024)",
     "starcoder": "StarCoder (Li et al. 2023)",
 }

@@ -3,7 +3,11 @@
 import re
 from collections import Counter
 
+from datatrove.utils.text import TERMINAL_PUNCTUATION
+
+from mixer.filters.kernels.c4 import POLICY
 from mixer.filters.kernels.lines import TERMINALS
+from mixer.filters.kernels.prose import TITLES
 from mixer.filters.kernels.words import STOP_WORDS
 from mixer.text import characters as c
 
@@ -73,6 +77,7 @@ def word_statistics(text):
         "ellipses_per_word": (text.count("...") + text.count("…")) / n if n else 0,
         "alphabetic_words": sum(map(alphabetic, words)) / n if n else 0,
         "stop_words": len(set(words) & set(STOP_WORDS)),
+        "newlines_per_word": text.count("\n") / n if n else 0,
     }
 
 
@@ -161,6 +166,86 @@ def line_statistics(text):
     }
 
 
+def split_sentences(line):
+    """Cut a line after its sentences; parts without a letter are left out."""
+    parts, begin = [], 0
+    for match in re.finditer(r"""[.?!][].?!"')}»’”]*(?=\s+[^\sa-z])""", line):
+        word = re.search("[A-Za-z]*$", line[: match.start()])
+        before = line[: word.start()][-1:]
+        whole = not has(before, c.LETTER | c.NUMBER | c.MARK) and before not in ("'", "’")
+        if match[0] == "." and whole and (len(word[0]) == 1 or word[0] in TITLES):
+            continue
+        parts.append(line[begin : match.end()])
+        begin = match.end()
+    return [part for part in [*parts, line[begin:]] if alphabetic(part)]
+
+
+def prose_statistics(text):
+    lines = [line for line in text.split("\n") if line.strip()]
+    n = len(lines)
+    repeated = sum(len(line) for here, line in enumerate(lines) if line in lines[:here])
+    return {
+        "lorem_ipsum": len(re.findall("lorem ipsum", text, re.ASCII | re.IGNORECASE)),
+        "curly_brackets": text.count("{"),
+        "sentences": sum(len(split_sentences(line)) for line in text.splitlines()),
+        "long_lines": sum(len(line) >= 200 for line in text.split("\n")),
+        "stopped_lines": sum(line[-1] in TERMINAL_PUNCTUATION for line in lines) / n if n else 0,
+        "short_lines": sum(len(line) <= 30 for line in lines) / n if n else 0,
+        "repeated_line_characters": repeated / len(text.replace("\n", "")) if n else 0,
+    }
+
+
+def edit_lines(text, values):
+    """C4's edits of one text, and how often each was made."""
+    counts = dict.fromkeys(values, 0)
+    kept = []
+
+    def objection(line, words):
+        small = line.lower()
+        longest = values.get("c4.long_word_lines", float("inf"))
+        return next(
+            name
+            for name, objects in {
+                "c4.long_word_lines": any(len(word) > longest for word in words),
+                "c4.unpunctuated_lines": not line.endswith((".", "?", "!", '"', "'")) or line.endswith("..."),
+                "c4.short_lines": len(words) < values.get("c4.short_lines", 0),
+                "c4.javascript_lines": "javascript" in small,
+                "c4.policy_lines": any(phrase in small for phrase in POLICY),
+                None: True,
+            }.items()
+            if objects and (name in values or name is None)
+        )
+
+    spaces = "c4.line_spaces" in values
+    lines = text.splitlines(keepends=True)
+    if lines and lines[-1].splitlines() != [lines[-1]]:
+        lines.append("")
+    for raw in lines:
+        line = raw.strip()
+        if not line:
+            if spaces:
+                counts["c4.line_spaces"] += 1
+            else:
+                kept.append(raw)
+            continue
+        cut, citations = line, 0
+        if "c4.citations" in values:
+            cut, citations = re.subn(r"\[\d*]|\[edit]|\[citation needed]", "", line)
+        name = objection(cut, line.split())
+        if name is not None:
+            counts[name] += 1
+            continue
+        if citations:
+            counts["c4.citations"] += citations
+        if spaces:
+            counts["c4.line_spaces"] += line not in (raw, raw.removesuffix("\n"))
+            kept.append(cut)
+        else:
+            head, tail = raw.split(line, 1)
+            kept.append(head + cut + tail)
+    return ("\n".join(kept).strip() if spaces else "".join(kept)), counts
+
+
 def statistics(text):
     """Every statistic of one text."""
     return {
@@ -168,5 +253,6 @@ def statistics(text):
         **word_statistics(text),
         **gram_statistics(text),
         **duplicate_statistics(text),
+        **prose_statistics(text),
         **han_statistics(text),
     }

@@ -26,7 +26,7 @@ TERMINALS = ".?!;:\"')]。？！；：…”’」』）】》．｡"
 
 
 @njit(cache=True, nogil=True)
-def _ends_line(char: int) -> bool:
+def ends_line(char: int) -> bool:
     """Whether ``str.splitlines`` breaks at a character."""
     if char < 0x1F:
         return 0x0A <= char <= 0x0D or char >= 0x1C
@@ -74,7 +74,7 @@ def line_statistics(
             characters += 1
             if flags & SPACE:
                 spaces += 1
-                if _ends_line(char):
+                if ends_line(char):
                     ends += 1
                     if char == 0x0D and position < end and data[position] == 0x0A:
                         continue

@@ -11,16 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixer.filters.kernels.tables import (
-    Keys,
-    Table,
-    first_with_key,
-    keep_repeating,
-    largest,
-    name_keys,
-    new_table,
-    shift_for,
-)
+from mixer.filters.kernels.tables import Keys, Table, count_duplicates, keep_repeating, largest, name_keys, new_table
 from mixer.text.characters import SPACE, Classes
 from mixer.text.utf8 import Bytes, Offsets, decode
 
@@ -140,14 +131,7 @@ def _duplicates(
         position = max(run, position + 1)
     keys[parts], lengths[parts] = value, length
     parts += 1
-    duplicates = 0
-    characters = 0
-    shift = shift_for(2 * parts)
-    table[: 1 << (64 - shift)] = 0
-    for part in range(parts):
-        if first_with_key(table, shift, keys, part) != part:
-            duplicates += 1
-            characters += lengths[part]
+    duplicates, characters = count_duplicates(keys, lengths, parts, table)
     return parts, duplicates, characters
 
 

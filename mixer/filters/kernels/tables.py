@@ -80,3 +80,16 @@ def name_keys(keys: Keys, entries: int, table: Table, names: NDArray[np.int32], 
         tallies[entry] = 0
         names[entry] = first_with_key(table, shift, keys, entry)
         tallies[names[entry]] += 1
+
+
+@njit(cache=True, nogil=True)
+def count_duplicates(keys: Keys, lengths: NDArray[np.int32], parts: int, table: Table) -> tuple[int, int]:
+    """Count the parts whose key came before, and their characters."""
+    duplicates = characters = 0
+    shift = shift_for(2 * parts)
+    table[: 1 << (64 - shift)] = 0
+    for part in range(parts):
+        if first_with_key(table, shift, keys, part) != part:
+            duplicates += 1
+            characters += lengths[part]
+    return duplicates, characters

@@ -35,6 +35,7 @@ WORD_STATISTICS = (
     "ellipses_per_word",
     "alphabetic_words",
     "stop_words",
+    "newlines_per_word",
 )
 """Columns of ``word_statistics``; those of ``repetition.GRAM_STATISTICS`` follow where they are asked for."""
 
@@ -155,10 +156,9 @@ def _hash(data: Bytes, begin: int, end: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def _count_symbols(data: Bytes, begin: int, end: int) -> tuple[int, int]:
-    """Count ``#``, and ellipses: ``…`` and each three full stops in a row."""
-    signs = 0
-    ellipses = 0
+def _count_symbols(data: Bytes, begin: int, end: int) -> tuple[int, int, int]:
+    """Count ``#``, ellipses (``…`` and each three full stops in a row) and newlines."""
+    signs = ellipses = newlines = 0
     stops = 0
     for position in range(begin, end):
         byte = data[position]
@@ -170,9 +170,11 @@ def _count_symbols(data: Bytes, begin: int, end: int) -> tuple[int, int]:
             stops = 0
         if byte == 0x23:
             signs += 1
+        elif byte == 0x0A:
+            newlines += 1
         elif byte == 0xA6 and position - begin >= 2 and data[position - 1] == 0x80 and data[position - 2] == 0xE2:
             ellipses += 1
-    return signs, ellipses + stops // 3
+    return signs, ellipses + stops // 3, newlines
 
 
 @njit(cache=True, nogil=True)
@@ -194,7 +196,7 @@ def word_statistics(
     stop_data, stop_offsets
         The stop words, as a column.
     columns
-        6, or 15 to look for repeated n-grams as well.
+        7, or 16 to look for repeated n-grams as well.
 
     Returns
     -------
@@ -202,7 +204,7 @@ def word_statistics(
     Words that are only punctuation count in the denominators, but not in ``words`` and ``mean_word_length``.
     """
     out = np.zeros((len(rows), columns), np.float32)
-    with_grams = columns > 6
+    with_grams = columns > 7
     size = largest(offsets, rows)
     hashes = np.empty(size, np.uint64)
     lengths = np.empty(size, np.int32)
@@ -235,16 +237,17 @@ def word_statistics(
                     for stop in range(len(stops)):
                         if hashes[word] == stops[stop]:
                             found[stop] = True
-        signs, ellipses = _count_symbols(data, begin, end)
+        signs, ellipses, newlines = _count_symbols(data, begin, end)
         out[index, 0] = words
         out[index, 1] = characters / words if words else 0.0
         out[index, 2] = signs / count
         out[index, 3] = ellipses / count
         out[index, 4] = alphabetic / count
         out[index, 5] = np.sum(found)
+        out[index, 6] = newlines / count
         if with_grams:
             text_length = 0
             for position in range(begin, end):
                 text_length += (data[position] & 0xC0) != 0x80
-            repeated_word_grams(hashes, lengths, count, text_length, table, scratch, out[index, 6:])
+            repeated_word_grams(hashes, lengths, count, text_length, table, scratch, out[index, 7:])
     return out

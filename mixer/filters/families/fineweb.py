@@ -1,0 +1,48 @@
+"""FineWeb's own rules, which it asks after Gopher's and C4's (Penedo et al. 2024, arXiv:2406.17557, section 3.6).
+
+Definitions and thresholds are those of datatrove's ``FineWebQualityFilter``, with which FineWeb was made. Lines lie
+between newlines, and those that hold only white space are no lines.
+"""
+
+from mixer.filters.check import Check, Comparison, Rule
+
+
+def _fineweb(name: str, statistic: str, comparison: Comparison, published: float, unit: str, description: str) -> Rule:
+    return Rule(
+        f"fineweb.{name}",
+        "FineWeb",
+        description,
+        statistic=statistic,
+        comparison=comparison,
+        unit=unit,
+        profiles={"fineweb": published},
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    _fineweb(
+        "stopped_lines",
+        "stopped_lines",
+        "at_least",
+        0.12,
+        "share",
+        "Lines whose last character ends a sentence in some script, of the lines that are not blank.",
+    ),
+    _fineweb(
+        "short_lines",
+        "short_lines",
+        "at_most",
+        0.67,
+        "share",
+        "Lines of at most 30 characters, of the lines that are not blank.",
+    ),
+    _fineweb(
+        "repeated_line_characters",
+        "repeated_line_characters",
+        "at_most",
+        0.01,
+        "share",
+        "Characters in lines that occurred before, of all characters but newlines.",
+    ),
+    _fineweb("newlines", "newlines_per_word", "at_most", 0.3, "per word", "Newlines, per word or punctuation mark."),
+)
