@@ -21,6 +21,7 @@ import inputs
 from harness import MEGABYTE, machine, run, table, write_recipe
 
 from mixer.filters.language import model_file
+from mixer.filters.table import PROFILES, TABLE
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("datatrove", "datajuicer", "dolma")
@@ -52,6 +53,18 @@ def shared(kind):
     return ("fineweb2-zh", *EVERYWHERE) if kind.peer == "chinese" else (*ENGLISH, *EVERYWHERE)
 
 
+def like_peer(kind):
+    """Return what a recipe says to ask what datatrove's chain asks; ``None`` where it has no chain."""
+    profile = {"english": "fineweb", "chinese": "fineweb2-zh"}[kind.peer]
+    if kind.domain in ("code", "math") or profile not in PROFILES:
+        return None
+    language = language_of(kind)
+    privacy = {check.name: check.default(kind.domain, language) for check in TABLE if check.family == "privacy"}
+    edits = {name: value for name, value in privacy.items() if value is not None}
+    filters = {f"{kind.domain}/{language}": {"profile": profile, **edits}}
+    return {"filters": filters, "language": {"threshold": 0.65}}
+
+
 def python_of(peer):
     return HERE / f".venv-{peer}" / "bin" / "python"
 
@@ -68,9 +81,9 @@ def median(runs, *keys):
 
 
 def time_prepare(recipe, work, repeats, cache):
-    """Run the first stage in fresh processes; return what a median one took, and what the first one did.
+    """Run the first stage in fresh processes; return what a median one took, and apart what the first one took.
 
-    ``cache`` must be empty, so that the first one compiles every kernel that it needs.
+    ``cache`` is to be empty, so that the first one compiles every kernel that it needs.
     """
     out, used = work / "prepared", []
     for _ in range(repeats + 1):
@@ -107,12 +120,17 @@ def time_kind(kind, texts, work, options, model):
     documents, _ = inputs.write(texts, sample, options.peer_megabytes * MEGABYTE)
     recipe = write_recipe(file.with_suffix(".yaml"), kind.almr, {file: kind.domain})
     prepared = time_prepare(recipe, work, options.repeats, cache)
+    alike = None
+    if (more := like_peer(kind)) and "datatrove" in options.peers:
+        asks_alike = write_recipe(work / "alike.yaml", kind.almr, {file: kind.domain}, **more)
+        alike = time_prepare(asks_alike, work, options.repeats, cache)
     numbers = (options.family_megabytes, options.repeats, documents)
     command = [sys.executable, HERE / "families.py", "time", recipe, language_of(kind), *map(str, numbers)]
     result = {
         "distinct_bytes": min(size, sum(len(text.encode()) for text in texts)),
         "mixer": json.loads(run(command, NUMBA_CACHE_DIR=str(cache)).printed),
         "prepare": prepared,
+        "prepare_like_peer": alike,
         "peers": {peer: run_peer(peer, kind, sample, options, model) for peer in options.peers},
     }
     file.unlink()
@@ -122,7 +140,7 @@ def time_kind(kind, texts, work, options, model):
 def run_peer(peer, kind, sample, options, model):
     """Run a peer over the sample; with datatrove also its whole chain, where mixer has a like one."""
     command = [python_of(peer), HERE / f"peer_{peer}.py", "--language", kind.peer, "--model", model, sample]
-    if peer == "datatrove" and kind.domain in ("code", "math"):
+    if peer == "datatrove" and not like_peer(kind):
         command.append("--no-chain")
     command += ["--families", *shared(kind)]
     environment = {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
@@ -213,28 +231,35 @@ def show_peers(kinds, peers):
 
 
 def show_prepare(kinds):
-    """Print the whole first stage beside datatrove's chain."""
-    rows = [["text", "MB", "distinct", "kept", "**prepare**", "cold", "imports apart", "datatrove", "its kept",
-             "**times**", "imports apart", "times"]]  # fmt: skip
+    """Print the whole first stage: with the default rules, then with those of datatrove's chain beside it."""
+    rows = [["text", "MB", "distinct", "kept", "**prepare**", "cold", "imports apart"]]
+    alike = [["text", "kept", "datatrove's", "**prepare**", "datatrove", "**times**",
+              "imports apart", "datatrove", "times"]]  # fmt: skip
     for kind, result in kinds.items():
         own = result["prepare"]
-        whole, cold, apart = (speed(own["bytes"], own[key]) for key in ("cpu", "cold_cpu", "without_start"))
         sizes = [number(size / MEGABYTE) for size in (own["bytes"], result["distinct_bytes"])]
-        kept = f"{own['kept'] / own['documents']:.0%}"
-        row = [kind, *sizes, kept, f"**{number(whole)}**", number(cold), number(apart)]
-        peer = result["peers"].get("datatrove", {})
-        if "chain" in peer:
-            seconds = peer["chain"]["cpu_seconds"]
-            theirs = speed(peer["bytes"], seconds + peer["start_cpu_seconds"])
-            theirs_apart = speed(peer["bytes"], seconds)
-            row += [number(theirs), f"{peer['kept'] / peer['documents']:.0%}", f"**{number(whole / theirs)}**",
-                    number(theirs_apart), number(apart / theirs_apart)]  # fmt: skip
-        rows.append(row + ["-"] * (len(rows[0]) - len(row)))
-    print("### The whole first stage: MB of text per CPU second\n")
+        whole, cold, apart = (speed(own["bytes"], own[key]) for key in ("cpu", "cold_cpu", "without_start"))
+        rows.append([kind, *sizes, kept(own), f"**{number(whole)}**", number(cold), number(apart)])
+        if own := result["prepare_like_peer"]:
+            peer = result["peers"]["datatrove"]
+            seconds, start = peer["chain"]["cpu_seconds"], peer["start_cpu_seconds"]
+            mine = [speed(own["bytes"], own[key]) for key in ("cpu", "without_start")]
+            theirs = [speed(peer["bytes"], seconds + start), speed(peer["bytes"], seconds)]
+            times = [number(one / other) for one, other in zip(mine, theirs, strict=True)]
+            alike.append([kind, kept(own), kept(peer), f"**{number(mine[0])}**", number(theirs[0]), f"**{times[0]}**",
+                          number(mine[1]), number(theirs[1]), times[1]])  # fmt: skip
+    print("### The whole first stage with its default rules: MB of text per CPU second\n")
     table(rows)
     worst = min(kinds, key=lambda kind: kinds[kind]["prepare"]["bytes"] / kinds[kind]["prepare"]["cpu"])
     own = kinds[worst]["prepare"]
     print(f"Worst kind of text: {worst}, {number(speed(own['bytes'], own['cpu']))} MB/s per core.")
+    if len(alike) > 1:
+        print("\n### The whole first stage with the rules of datatrove's chain: MB of text per CPU second\n")
+        table(alike)
+
+
+def kept(counts):
+    return f"{counts['kept'] / counts['documents']:.0%}"
 
 
 def show(result):

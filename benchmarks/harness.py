@@ -42,12 +42,12 @@ def run(command, **environment):
     return Used(usage.ru_utime + usage.ru_stime, wall, peak, printed)
 
 
-def write_recipe(path, almr, domains):
-    """Write a recipe with a source for each file; ``domains`` has the domain of each."""
+def write_recipe(path, almr, domains, **more):
+    """Write a recipe with a source for each file, and ``more``; ``domains`` has the domain of each."""
     mixture = {"additional_language": "zh", "base_languages": ["en"], "almr": almr, "valid_fraction": 0}
     sources = [{"name": file.stem, "paths": [str(file)], "domain": domain} for file, domain in domains.items()]
     recipe = {"name": path.stem, "tokenizer": "llama3", "mixture": mixture, "sources": sources}
-    path.write_text(yaml.safe_dump({**recipe, "mixture": {**mixture, "small_datasets": "drop"}}))
+    path.write_text(yaml.safe_dump({**recipe, **more, "mixture": {**mixture, "small_datasets": "drop"}}))
     return path
 
 
