@@ -160,7 +160,7 @@ def time_families(recipe, language, megabytes, repeats, sample):
 def prepare(recipe, out):
     loaded = load_recipe(recipe)
     planned = [task for source in loaded.recipe.sources for task in plan_source(source, loaded.root)]
-    stage = Prepare(loaded.recipe, planned)
+    stage = Prepare(loaded.recipe, planned, {})
     start = time.process_time()
     counts = [stage.run(task, Outputs(out), lambda **_: None) for task in stage.tasks()]
     seconds = time.process_time() - start

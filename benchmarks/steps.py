@@ -23,10 +23,10 @@ from mixer.dedup.fingerprint import FingerprintWriter
 from mixer.documents import ParquetSink, split
 from mixer.engine.outputs import HashingFile
 from mixer.mixture.verify import verify
-from mixer.prepare import Steps
 from mixer.recipe import load_recipe
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
+from mixer.steps import Steps
 
 
 class Clock:
@@ -50,7 +50,7 @@ def one_pass(loaded, documents=None):
     fingerprints = FingerprintWriter(null, recipe.dedup.minhash or None)
     clock = Clock()
     for source in recipe.sources:
-        steps = Steps(recipe, source).in_order
+        steps = Steps(recipe, source, {}).in_order
         for task in plan_source(source, loaded.root, documents):
             batches = read(task, source, lambda *_: None)
             clock("plan")

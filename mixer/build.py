@@ -68,7 +68,7 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
     with lock(out), LocalEngine(out, workers, display, PRELOAD, [partial(warm, vocabulary)]) as engine:
         mark(out, recipe.name)
         _announce_compilation(display)
-        prepared = engine.run(Prepare(recipe, planned.tasks))
+        prepared = engine.run(Prepare(recipe, planned.tasks, planned.attachments))
         check_sources(recipe, prepared)
         fates = engine.run(Deduplicate.after(prepared, recipe.dedup, recipe.split_seed, valid_fraction))
         notes = [*vocabulary.warnings, *remarks(planned, prepared, fates)]

@@ -216,13 +216,14 @@ def filter_files(
 
     if (recipe is None) != (source is None):
         raise UsageError("--recipe and --source go together", "name the recipe and one of its sources, or neither")
-    loaded = load_recipe(recipe).recipe if recipe else None
-    like = loaded.source(source) if loaded and source else None
     options = {"domain": domain, "language": language, "text": text}
     given = {key: value for key, value in options.items() if value is not None}
     filters = {**({"profile": list(profiles)} if profiles else {}), **values(rules)}
-    made, chosen = source_of([str(Path(file).absolute()) for file in files], given, filters, loaded, like)
-    explain.show_funnel(funnel(made, chosen, Path.cwd(), limit))
+    paths = [str(Path(file).absolute()) for file in files]
+    loaded = load_recipe(recipe) if recipe else None
+    like = (loaded.recipe, loaded.recipe.source(source)) if loaded and source else (None, None)
+    made, chosen = source_of(paths, given, filters, *like)
+    explain.show_funnel(funnel(made, chosen, loaded.root if loaded else Path.cwd(), limit))
 
 
 @main.command(epilog=EXIT_CODES)

@@ -44,6 +44,12 @@ def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]
     found = []
     survivors = {name: counts for receipt in fates for name, counts in receipt.counts["sources"].items()}
     receipts = list(prepared)
+    for blocklist in planned.recipe.blocklists:
+        without = [source.name for source in planned.recipe.sources if not source.carries(blocklist)]
+        if without:
+            found.append(
+                f"block list {blocklist.file} is not asked about {', '.join(without)}: no such field is carried"
+            )
     for source in planned.recipe.sources:
         name = source.name
         pieces = [piece for task in planned.tasks if task.source == name for piece in task.pieces]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from mixer.documents import EDITS, STATISTICS, Batch, text_bytes
 from mixer.errors import InputError
 from mixer.filters.settings import Overrides, Ruling, rulebook
-from mixer.prepare import Steps, checks_of
 from mixer.recipe import Recipe, Source, check
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
+from mixer.steps import Steps, attach_files, checks_of
 
 
 @dataclass
@@ -117,7 +117,7 @@ def funnel(recipe: Recipe, source: Source, root: Path, limit: int | None = None)
     """
     rules = rulebook(checks_of(recipe, source))
     found = Funnel({}, [])
-    steps = Steps(recipe, source)
+    steps = Steps(recipe, source, attach_files(recipe, root))
     for task in plan_source(source, root, limit):
         for batch in read(task, source, lambda *reject: found.rejected.append(reject)):
             kept, dropped = steps(batch)

@@ -13,6 +13,7 @@ from mixer.megatron.indexed import token_dtype
 from mixer.prepare import WRITES as PREPARE_WRITES
 from mixer.recipe import LoadedRecipe, Recipe
 from mixer.sources.plan import SourceTask, plan_source
+from mixer.steps import Attachments, attach_files
 from mixer.tokenize.count import SCRIPTS
 from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
 
@@ -25,6 +26,7 @@ class Plan:
     vocabulary: Vocabulary
     tokenizer_file: Path | None
     tasks: Sequence[SourceTask]
+    attachments: Attachments
     limit: int | None = None
 
 
@@ -56,8 +58,9 @@ def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
             "with base languages",
             f"use almr_basis: label; measured is known for {', '.join(sorted(SCRIPTS))}",
         )
+    attachments = attach_files(recipe, loaded.root)
     tasks = [task for source in recipe.sources for task in plan_source(source, loaded.root, limit)]
-    return Plan(recipe, vocabulary, Path(tokenizer) if Path(tokenizer).exists() else None, tasks, limit)
+    return Plan(recipe, vocabulary, Path(tokenizer) if Path(tokenizer).exists() else None, tasks, attachments, limit)
 
 
 def check_languages(recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""The first stage: read -> language -> rules -> fingerprint, one task per group of input.
+"""The first stage: read, ``steps``, fingerprint, one task per group of input.
 
 A task reads its part of a source once, batch by batch, and writes the kept documents with their statistics, the
 dropped ones with their reason, the unreadable ones with their position, and the fingerprints that deduplication
@@ -6,10 +6,9 @@ compares. It is one of the two places that know the order of the rooms (the othe
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,18 +16,14 @@ import msgspec
 from mixer.dedup.fingerprint import FingerprintWriter
 from mixer.dedup.settings import MinhashSettings
 from mixer.dedup.stage import FINGERPRINTS
-from mixer.documents import EDITS, Batch, ParquetSink, split, text_bytes
+from mixer.documents import EDITS, Batch, ParquetSink, text_bytes
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import HashingFile, Outputs
 from mixer.engine.stage import Progress, Task
-from mixer.filters.edits import EDITORS, edit
-from mixer.filters.judge import judge
-from mixer.filters.language import CODE, label, load_model
-from mixer.filters.recorded import record
-from mixer.filters.settings import Checkbook, checkbook, editbook, rulebook
-from mixer.recipe import Recipe, Source
+from mixer.recipe import Recipe
 from mixer.sources.plan import SourceTask
 from mixer.sources.read import read
+from mixer.steps import Attachments, Steps, identity
 
 PREPARED = "run/prepared/{}.parquet"
 DROPPED = "dropped/{}.parquet"
@@ -43,6 +38,7 @@ class Prepare:
 
     recipe: Recipe
     planned: Sequence[SourceTask]
+    attachments: Attachments
     name: str = "prepare"
 
     def tasks(self) -> Sequence[Task]:
@@ -55,15 +51,12 @@ class Prepare:
     def _key(self, task: SourceTask) -> str:
         """Hash what decides a task's outputs, and nothing that only the mixture depends on."""
         recipe, source = self.recipe, self.recipe.source(task.source)
-        checks, minhash = checks_of(recipe, source), recipe.dedup.minhash
+        minhash = recipe.dedup.minhash
         return key_of(
             self.name,
             task.identity(),
             source.identity(),
-            [source.domain, source.language],
-            {language: [(check.name, value) for check, value in found] for language, found in checks.items()},
-            [recipe.mixture.additional_language, recipe.mixture.base_languages],
-            recipe.language.model_dump(mode="json"),
+            identity(recipe, source, self.attachments),
             [minhash.shingle, minhash.hashes, minhash.seed] if minhash else None,
         )
 
@@ -84,40 +77,13 @@ class Prepare:
         counts = _Counts()
         with ExitStack() as files:
             sinks = _Sinks(task.id, outputs, files, self.recipe.dedup.minhash or None)
-            steps = Steps(self.recipe, source)
+            steps = Steps(self.recipe, source, self.attachments)
             for batch in read(task.payload, source, sinks.reject):
                 kept, dropped = steps(batch)
                 sinks.write(kept, dropped)
                 size = counts.add(batch, kept, dropped)
                 progress(documents=len(batch), size=size, kept=len(kept))
         return {**counts.summary(), "rejected": sinks.rejected}
-
-
-def checks_of(recipe: Recipe, source: Source) -> Checkbook:
-    """Return the checks in force for a source, by each language that its kept documents may have."""
-    accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
-    return checkbook(recipe.filters, source.filters, source.domain, [*accepted, CODE])
-
-
-class Steps:
-    """What every batch of a source goes through after reading; ``in_order`` has each step by name."""
-
-    def __init__(self, recipe: Recipe, source: Source) -> None:
-        accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
-        model, checks = load_model(), checks_of(recipe, source)
-        edits, rules = editbook(checks), rulebook(checks)
-        self._record = partial(record, domain=source.domain, checks=checks)
-        self.in_order: Mapping[str, Callable[[Batch], Batch]] = {
-            "language": lambda batch: label(batch, source.language, source.domain, accepted, recipe.language, model),
-            "edits": lambda batch: edit(batch, edits, EDITORS),
-            "rules": lambda batch: judge(batch, rules),
-        }
-
-    def __call__(self, batch: Batch) -> tuple[Batch, Batch]:
-        """Return the kept and the dropped documents of a batch."""
-        for step in self.in_order.values():
-            batch = step(batch)
-        return split(self._record(batch))
 
 
 class _Sinks:

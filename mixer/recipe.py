@@ -16,7 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mixer.dedup.settings import DedupSettings
+from mixer.documents import METADATA
 from mixer.errors import RecipeError, did_you_mean
+from mixer.filters.blocklists import BlockList
+from mixer.filters.custom import CustomFilter
 from mixer.filters.settings import CheckOverrides, Domain, FilterSettings, LanguageSettings, Overrides
 from mixer.mixture.settings import MixtureSettings, ShareSettings, contradiction
 from mixer.mixture.weightfile import read_weights
@@ -44,6 +47,10 @@ class Source(ShareSettings, SourceSettings):
         description="Rules and edits for this source alone, by name; `false` switches one off, `profile` names a set.",
     )
 
+    def carries(self, blocklist: BlockList) -> bool:
+        """Whether documents have what a block list compares."""
+        return blocklist.column == "text" or blocklist.column.removeprefix(METADATA) in self.metadata
+
 
 class Recipe(BaseModel):
     """A whole recipe: the sources, what is kept of them, and the mixture they shall make."""
@@ -62,22 +69,37 @@ class Recipe(BaseModel):
     filters: FilterSettings = Field(
         default_factory=FilterSettings, description="Rules and edits by `domain/language` (`*` for any), then by name."
     )
+    blocklists: list[BlockList] = Field(
+        default_factory=list, description="Lists of URLs, domains, ids or texts that must go."
+    )
+    custom: list[CustomFilter] = Field(default_factory=list, description="Filters of your own, asked after the rules.")
     dedup: DedupSettings = Field(default_factory=DedupSettings, description="Which duplicates are removed.")
 
-    @field_validator("sources")
+    @field_validator("sources", "custom")
     @classmethod
-    def _names_differ(cls, sources: list[Source]) -> list[Source]:
-        names = [source.name for source in sources]
+    def _names_differ(cls, named: list[Any]) -> list[Any]:
+        names = [each.name for each in named]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two sources are named {name!r}; names must differ")
-        return sources
+                raise ValueError(f"two of them are named {name!r}; names must differ")
+        return named
 
     @model_validator(mode="after")
     def _domains_exist(self) -> Self:
         for domain in self.mixture.domains:
             if domain not in get_args(Domain):
                 raise ValueError(f"mixture.domains: unknown domain {domain!r}{did_you_mean(domain, get_args(Domain))}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_can_be_asked(self) -> Self:
+        for each in self.blocklists:
+            if not any(source.carries(each) for source in self.sources):
+                field = each.column.removeprefix(METADATA)
+                raise ValueError(
+                    f"blocklists: {each.file} compares {field!r}, which no source carries; add it to `metadata` of the "
+                    "sources it is meant for, or name another `field`"
+                )
         return self
 
     @model_validator(mode="after")

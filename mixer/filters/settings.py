@@ -84,7 +84,7 @@ CheckOverrides: TypeAlias = Annotated[Overrides, PlainValidator(_overrides), Wit
 """``Overrides`` as a recipe writes them: one mapping, in which ``profile`` names a set or several."""
 
 
-def _places_exist(places: dict[str, Any]) -> dict[str, Any]:
+def places_exist(places: dict[str, Any]) -> dict[str, Any]:
     """Refuse keys that are not ``domain/language``."""
     for place in places:
         domain, slash, language = place.partition("/")
@@ -95,7 +95,7 @@ def _places_exist(places: dict[str, Any]) -> dict[str, Any]:
     return places
 
 
-Places: TypeAlias = Annotated[dict[str, CheckOverrides], AfterValidator(_places_exist)]
+Places: TypeAlias = Annotated[dict[str, CheckOverrides], AfterValidator(places_exist)]
 
 
 class FilterSettings(RootModel[Places]):

@@ -12,7 +12,8 @@ from mixer.engine.keys import key_of
 from mixer.errors import InputError, RecipeError
 from mixer.sources.columns import rows, select, slices
 from mixer.sources.rows import Rows
-from mixer.sources.settings import DatasetSettings, SourceSettings, expand
+from mixer.sources.settings import DatasetSettings, SourceSettings
+from mixer.variables import expand
 
 ROWS_AT_ONCE = 1024
 _BUILDERS = ("json", "csv", "parquet", "arrow", "text")
@@ -102,7 +103,7 @@ def _arguments(settings: DatasetSettings, source: str, root: Path) -> dict[str, 
     """Return the arguments of ``load_dataset``; paths that exist below the recipe's folder become absolute."""
 
     def local(value: str, key: str) -> str:
-        expanded = expand(value, source, f"datasets.{key}")
+        expanded = expand(value, f"source {source!r}: `datasets.{key}`")
         there = root.absolute() / Path(expanded).expanduser()
         return str(there) if "://" not in expanded and there.exists() else expanded
 
@@ -115,7 +116,7 @@ def _arguments(settings: DatasetSettings, source: str, root: Path) -> dict[str, 
         arguments["data_dir"] = local(settings.data_dir, "data_dir")
     if settings.data_files is not None:
         arguments["data_files"] = [
-            _rooted(expand(v, source, "datasets.data_files"), root, settings) for v in settings.data_files
+            _rooted(expand(v, f"source {source!r}: `datasets.data_files`"), root, settings) for v in settings.data_files
         ]
     if settings.revision is not None:
         arguments["revision"] = settings.revision

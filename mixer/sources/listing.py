@@ -18,7 +18,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from mixer.errors import InputError, RecipeError, did_you_mean
-from mixer.sources.settings import SourceSettings, expand
+from mixer.sources.settings import SourceSettings
+from mixer.variables import expand
 
 _MAGIC = "*?["
 _LEFT_OUT_NAMES = ("_SUCCESS", "_temporary")
@@ -94,7 +95,7 @@ def list_files(source: SourceSettings, root: Path, environment: Mapping[str, str
     """
     found: dict[str, _Found] = {}
     for pattern in source.paths or []:
-        place = _Place.of(expand(pattern, source.name, "paths", environment), source.name, pattern, root)
+        place = _Place.of(expand(pattern, f"source {source.name!r}: `paths`", environment), source.name, pattern, root)
         matches = list(place.files())
         if all(match.left_out for match in matches):
             raise place.nothing_found(matches)

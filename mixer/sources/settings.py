@@ -5,21 +5,17 @@ ignored is refused here, or by the reader as soon as it knows the format.
 """
 
 import codecs
-import os
-import re
-from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mixer.errors import RecipeError, did_you_mean
+from mixer.errors import did_you_mean
 from mixer.sources.fields import TextRule, parse_text
 
 Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text", "csv", "tsv"]
 Records = Literal["file", "line", "paragraph"]
 
 _ENCODINGS = ("utf-8", "utf-16", "gb18030", "gbk", "gb2312", "big5", "latin-1", "cp1252", "shift_jis", "euc-kr")
-_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 
 
 class DatasetSettings(BaseModel):
@@ -146,26 +142,3 @@ class SourceSettings(BaseModel):
         """Return the settings that decide what the reader makes of a file: JSON values, for a task's key."""
         kept = {"text", "metadata", "format", "encoding", "records", "columns", "allow_truncated", "datasets"}
         return self.model_dump(mode="json", include=kept)
-
-
-def expand(value: str, source: str, key: str, environment: Mapping[str, str] | None = None) -> str:
-    """Replace each ``${VAR}`` by its value in the environment.
-
-    Raises
-    ------
-    RecipeError
-        A variable is not set; the message names source, key and variable.
-    """
-    variables = os.environ if environment is None else environment
-
-    def replacement(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in variables:
-            raise RecipeError(
-                f"source {source!r}: `{key}` uses ${{{name}}}, which is not set in the environment"
-                f"{did_you_mean(name, variables)}",
-                f"set it, for example: export {name}=/path/to/data",
-            )
-        return variables[name]
-
-    return _VARIABLE.sub(replacement, value)

@@ -3,7 +3,8 @@ from pydantic import ValidationError
 
 from mixer.errors import RecipeError
 from mixer.sources.fields import parse_text
-from mixer.sources.settings import SourceSettings, expand
+from mixer.sources.settings import SourceSettings
+from mixer.variables import expand
 
 
 def source(**settings):
@@ -100,9 +101,9 @@ def test_text_that_is_no_rule(text):
 
 
 def test_variables():
-    assert expand("${A}/x/${B_2}", "wiki", "paths", {"A": "/data", "B_2": "y z"}) == "/data/x/y z"
+    assert expand("${A}/x/${B_2}", "source 'wiki': `paths`", {"A": "/data", "B_2": "y z"}) == "/data/x/y z"
     with pytest.raises(RecipeError, match=r"'wiki'.*`paths`.*\$\{MIXER_DAT\}.*did you mean 'MIXER_DATA'") as caught:
-        expand("${MIXER_DAT}/x", "wiki", "paths", {"MIXER_DATA": "/data"})
+        expand("${MIXER_DAT}/x", "source 'wiki': `paths`", {"MIXER_DATA": "/data"})
     assert "export MIXER_DAT" in caught.value.remedy
 
 
