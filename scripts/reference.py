@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mixer.dedup.settings import DedupSettings, MinhashSettings
+from mixer.filters.blocklists import BlockList
+from mixer.filters.custom import CustomFilter
 from mixer.filters.page import markdown as rules_page
 from mixer.filters.settings import LanguageSettings, Overrides
 from mixer.mixture.settings import MixtureSettings
@@ -25,6 +27,12 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ("`sources`", Source, "A list; its order is priority when duplicates meet."),
     ("`sources[].datasets`", DatasetSettings, "A Hugging Face dataset, in place of `paths`."),
     ("`language`", LanguageSettings, "Language identification: script first, then fastText."),
+    (
+        "`blocklists`",
+        BlockList,
+        "A list. What is on one is dropped for `blocklist.<kind>`, before all else.",
+    ),
+    ("`custom`", CustomFilter, "A list. Filters of your own, asked about what the rules keep."),
     ("`dedup`", DedupSettings, "Exact and near duplicates, over all sources together."),
     ("`dedup.minhash`", MinhashSettings, "`false` switches near duplicates off."),
 ]
