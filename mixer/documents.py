@@ -11,6 +11,7 @@ column                    type            meaning
 ``metadata.<name>``       string          a carried column of the source (id, url, licence, ...); may be null
 ``language``              string          set by the language step: an ISO 639-1 code, or ``code``
 ``language_score``        float32         how sure that is, 0 to 1
+``script``                string          of Chinese, set after the edits: Hans, Hant, mixed or Hani; else null
 ``edits.<name>``          int32           how often an edit was made in the text; null: not in force
 ``statistics.<name>``     float32         what a rule looked at
 ``reason``                string          null: still kept; else the rule that dropped the document

@@ -64,7 +64,7 @@ def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
 
 
 def check_languages(recipe: Recipe) -> None:
-    """Make sure that documents can have each language of the mixture: a source declares it, or detection knows it.
+    """Make sure that documents can have each language that is named: a source declares it, or detection knows it.
 
     Raises
     ------
@@ -79,6 +79,12 @@ def check_languages(recipe: Recipe) -> None:
                 "never finds it",
                 "correct mixture.additional_language or mixture.base_languages, or give sources in it `language: "
                 f"{language}`",
+            )
+    for language in recipe.language.thresholds:
+        if language not in known:
+            raise RecipeError(
+                f"language.thresholds: unknown language {language!r}{did_you_mean(language, known)}",
+                "correct or remove it: no document can have it",
             )
 
 

@@ -66,7 +66,8 @@ class Prepare:
         Returns
         -------
         ``documents`` read and ``bytes`` of their text; ``rejected`` records; ``reasons``, dropped documents by rule;
-        ``edits``, by name how many and in how many documents; ``languages``, for each label ``documents`` and ``kept``.
+        ``edits``, by name how many and in how many documents; ``languages``, for each label ``documents`` and ``kept``,
+        and ``scripts``, the same for each way of writing Chinese.
 
         Raises
         ------
@@ -127,8 +128,8 @@ class _Counts:
         self.reasons: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
         self.edited: Counter[str] = Counter()
-        self.read: Counter[str] = Counter()
-        self.kept: Counter[str] = Counter()
+        self.read: dict[str, Counter[str]] = {"language": Counter(), "script": Counter()}
+        self.kept: dict[str, Counter[str]] = {"language": Counter(), "script": Counter()}
 
     def add(self, batch: Batch, kept: Batch, dropped: Batch) -> int:
         """Count a batch and return the bytes of its text."""
@@ -137,17 +138,22 @@ class _Counts:
         self.bytes += size
         self.reasons.update(_tally(dropped, "reason"))
         for part in (kept, dropped):
-            self.read.update(_tally(part, "language"))
+            for column, seen in self.read.items():
+                seen.update(_tally(part, column))
             for name in (name for name in part.schema.names if name.startswith(EDITS)):
                 counts = part[name].fill_null(0).to_numpy()
                 self.edits[name.removeprefix(EDITS)] += int(counts.sum())
                 self.edited[name.removeprefix(EDITS)] += int((counts > 0).sum())
-        self.kept.update(_tally(kept, "language"))
+        for column, seen in self.kept.items():
+            seen.update(_tally(kept, column))
         return size
 
     def summary(self) -> dict[str, Any]:
         """Return JSON values, sorted."""
-        languages = {name: {"documents": self.read[name], "kept": self.kept[name]} for name in sorted(self.read)}
+        labels = {
+            column: {name: {"documents": seen[name], "kept": self.kept[column][name]} for name in sorted(seen)}
+            for column, seen in self.read.items()
+        }
         reasons = {reason: self.reasons[reason] for reason in sorted(self.reasons)}
         edits = {name: {"edits": self.edits[name], "documents": self.edited[name]} for name in sorted(self.edits)}
         return {
@@ -155,10 +161,11 @@ class _Counts:
             "bytes": self.bytes,
             "reasons": reasons,
             "edits": edits,
-            "languages": languages,
+            "languages": labels["language"],
+            "scripts": labels["script"],
         }
 
 
 def _tally(batch: Batch, column: str) -> dict[str, int]:
-    """Count the values of a string column."""
-    return {entry["values"]: entry["counts"] for entry in batch[column].value_counts().to_pylist()}
+    """Count the values of a string column, nulls aside."""
+    return {entry["values"]: entry["counts"] for entry in batch[column].drop_null().value_counts().to_pylist()}

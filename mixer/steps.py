@@ -1,6 +1,6 @@
 """What happens to every batch of a source after reading, and what decides it.
 
-    block lists -> language -> edits -> rules -> the user's own filters
+    block lists -> language -> edits -> script -> rules -> the user's own filters
 
 ``prepare`` takes whole corpora through these steps, ``funnel`` a few files. Files that the steps need are found and
 hashed before anything is read.
@@ -19,6 +19,7 @@ from mixer.filters.edits import EDITORS, edit
 from mixer.filters.judge import judge
 from mixer.filters.language import CODE, label, load_model
 from mixer.filters.recorded import record
+from mixer.filters.script import add_script
 from mixer.filters.settings import Checkbook, checkbook, editbook, rulebook
 from mixer.recipe import Recipe, Source
 from mixer.variables import expand
@@ -98,6 +99,7 @@ class Steps:
             "blocklists": lambda batch: block(batch, lists),
             "language": lambda batch: label(batch, source.language, source.domain, accepted, recipe.language, model),
             "edits": lambda batch: edit(batch, edits, EDITORS),
+            "script": add_script,
             "rules": lambda batch: judge(batch, rules),
             "custom": lambda batch: reduce(lambda found, step: step(found), own, batch),
         }

@@ -49,6 +49,8 @@ def show_result(result: Result) -> None:
         screen.print(f"edits: {edits}")
     if result.mixture.binding:
         screen.print(f"binding: {', '.join(result.mixture.binding)}", markup=False, soft_wrap=True)
+    if written := _scripts(result):
+        screen.print(f"Chinese documents kept: {written}")
     for name, cause in result.mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}")
     for note in result.notes:
@@ -131,6 +133,16 @@ def _edits(result: Result) -> str:
             made[name] += counts["edits"]
             edited[name] += counts["documents"]
     return ", ".join(f"{name} {count:,} in {edited[name]:,} documents" for name, count in sorted(made.items()) if count)
+
+
+def _scripts(result: Result) -> str:
+    """Say how the Chinese documents are written that the rules kept; nothing where there are none."""
+    kept: Counter[str] = Counter()
+    for receipt in result.prepared:
+        kept.update({script: count["kept"] for script, count in receipt.counts["scripts"].items()})
+    return ", ".join(
+        f"{script} {count:,} ({count / kept.total():.1%})" for script, count in kept.most_common() if count
+    )
 
 
 def _datasets(result: Result) -> Table:

@@ -229,6 +229,7 @@ def test_files_that_are_not_there_are_refused(small, paths, said):
         (("--set", "sources.en.language=fr"), "declares language 'fr', which is neither"),
         (("--set", "mixture.additional_language=Chinese"), "'Chinese' is no language code"),
         (("--set", "mixture.base_languages=[en, qx]"), "unknown language 'qx'"),
+        (("--set", "language.thresholds={eng: 0.5}"), "language.thresholds: unknown language 'eng'"),
         (("--set", "sources.en.filters.gopher.wrods=3"), "unknown rule 'gopher.wrods' (did you mean 'gopher.words'?)"),
         (("--set", "mixture.almr_basis=measured", "--set", "mixture.base_languages=[en, de]", "--set",
           "mixture.additional_language=fr", "--set", "sources.zh.language=fr"), "measured cannot be had for 'fr'"),

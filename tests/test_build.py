@@ -119,6 +119,17 @@ def test_every_record_is_kept_or_dropped_and_its_text_unchanged(quickstart):
     assert not (quickstart / "rejected").exists()
 
 
+def test_chinese_documents_say_how_they_are_written(quickstart):
+    rows = documents(quickstart) + [row for row in dropped(quickstart) if row["reason"].startswith("dedup.")]
+    written = Counter(row["script"] for row in rows)
+    assert all((row["script"] is None) == (row["language"] != "zh") for row in rows + dropped(quickstart))
+    assert written["Hans"] > 1000
+    assert written["Hant"] > 1000
+    line = re.search(r"^Chinese documents kept: (.*)$", (quickstart.parent / "stdout").read_text(), re.M)[1]
+    counted = {name: int(count.replace(",", "")) for name, count in re.findall(r"(\w+) ([\d,]+) \(", line)}
+    assert counted == {name: count for name, count in written.items() if name}
+
+
 def test_the_closing_table_counts_what_is_there(quickstart):
     table = (quickstart.parent / "stdout").read_text().partition("\ndataset ")[2].partition("\n\n")[0].splitlines()[1:]
     kept = Counter((row["file"], row["language"]) for row in documents(quickstart))

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mixer.documents import EDITS, Batch, set_column, undecided
+from mixer.filters import conversion
 from mixer.filters.check import Value
+from mixer.filters.families.conversion import CONVERT
 from mixer.filters.kernels.c4 import LINE_EDITS, edit_lines
 
 Counts: TypeAlias = dict[str, NDArray[np.int32]]
@@ -23,7 +25,7 @@ Editor: TypeAlias = Callable[[pa.LargeStringArray, Mapping[str, Value]], tuple[p
 Editors: TypeAlias = Sequence[tuple[Sequence[str], Editor]]
 """The names of the edits that each editor makes, and the editor, in the order in which they work."""
 
-EDITORS: Editors = ((LINE_EDITS, edit_lines),)
+EDITORS: Editors = ((LINE_EDITS, edit_lines), ((CONVERT,), conversion.edit))
 """What edits the text before the rules look at it."""
 
 

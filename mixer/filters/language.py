@@ -1,15 +1,16 @@
 """The language of each document of a batch: by script where that decides, else by fastText on samples of its prose.
 
 First step of the room. A document whose letters are Han to a good part, kana and hangul being all but absent, is
-Chinese (fastText calls a quarter of Tang poems Japanese). The rest is given to fastText's lid.176, not whole but as
-samples, and of these only the plain words: code, links, markup, numbers and formulas are left out, for they make
-fastText unsure of what the prose of a technical text is. A declared language always wins.
+Chinese (fastText calls a quarter of Tang poems Japanese), unless it has characters as only Japan writes them. The rest
+is given to fastText's lid.176, not whole but as samples, and of these only the plain words: code, links, markup,
+numbers and formulas are left out, for they make fastText unsure of what the prose of a technical text is. A declared
+language always wins.
 """
 
 from collections.abc import Collection
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import fasttext
 import numpy as np
@@ -18,6 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixer.documents import Batch, drop, set_column
+from mixer.filters.script import WRITINGS, count_writings, japanese
 from mixer.filters.settings import Domain, LanguageSettings
 from mixer.text.characters import CLASSES, CONTROL, HAN, HANGUL, KANA, LETTER, MARK, PUNCTUATION, SPACE, SYMBOL, Classes
 from mixer.text.utf8 import Bytes, Offsets, buffers, decode
@@ -32,11 +34,16 @@ OTHER = "language.other"
 Model: TypeAlias = Any
 """fastText's model, see ``load_model``."""
 
-_CHINESE = "zh"
+_CHINESE, _JAPANESE = "zh", "ja"
 _COUNTED_AS = {"yue": _CHINESE, "wuu": _CHINESE}
 _KANA_SHARE = 0.05
 """Share of kana and hangul among Han, kana and hangul from which script alone does not decide: at most 0.045 in 70,000
 Chinese texts (a song with two kana for lost characters), 0.64 and more in running Japanese, far above in Korean."""
+_NEVER_PLAIN = ("ja", "ko")
+"""Labels that fastText likes to give Chinese titles full of Latin names; without kana or hangul they are Chinese."""
+_HAN_TRACE = 0.05
+"""Han among the letters from which a text is Chinese, should fastText be too uncertain of it: pages of reference with a
+Chinese sentence between tables and listings. Of 250 such texts in the real corpora all are Chinese."""
 
 _ROUNDS = ((4, 40), (8, 200))
 """Samples tried in turn: equal parts of a document, and bytes of plain words from the beginning of each. A document is
@@ -48,6 +55,14 @@ same label; the others are Chinese texts full of code that it calls English, for
 aside, 1,235 of 19,713 stay below 0.65 instead of 3,914. English web: 28 us a document, 95 MB/s per core (whole
 documents: 10 MB/s); Chinese prose, which needs no call: 1,300 to 1,500 MB/s."""
 _SURE = 0.8
+_WHOLE = 1600
+"""Bytes up to which a document whose samples are unsure is also looked at as it stands: of one sentence, punctuation
+and digits are a good part of what fastText knows it by. Of 974 short instructions to write a function, 137 are then
+below 0.4 instead of 236; of 5,352 lines and headings of Wikipedia, 77 more are kept."""
+_DECIDES = 0.65
+"""Score from which the whole document's label takes the place of its samples' (FineWeb's threshold), unless these found
+Chinese, which code around it hides."""
+_ONE_LINE = bytes.maketrans(b"\n\0", b"  ")
 _LONGEST_WORD = 256  # bytes after which a run of letters is cut
 _TRIMMED = np.zeros(128, np.bool_)
 _TRIMMED[[ord(char) for char in ".,;:!?\"()[]*'-"]] = True
@@ -117,32 +132,63 @@ def detect(
     Codes of lid.176 (of which the Chinese ones are ``zh``) or ``und``, and scores, float32[texts].
     """
     data, offsets = buffers(texts)
-    counts = count_scripts(data, offsets, CLASSES)
-    chinese, scores = _chinese(counts, settings)
-    labels = [_CHINESE if decided else UNDETERMINED for decided in chinese.tolist()]
-    rows = np.flatnonzero(~chinese & (counts[:, 0] > 0))
+    script = _by_script(data, offsets, settings)
+    labels, scores = script.labels.copy(), np.where(script.decided, script.scores, np.float32(0))
+    rows = np.flatnonzero(~script.decided & (script.letters > 0))
     for parts, part_bytes in _ROUNDS:
         sample, ends = samples(data, offsets, rows, CLASSES, _TRIMMED, parts, part_bytes)
         lines, cuts = sample.tobytes(), ends.tolist()
-        prose_is_chinese, prose_scores = _chinese(count_scripts(sample, ends, CLASSES), settings)
+        prose = _by_script(sample, ends, settings)
         unsure = []
         for index, row in enumerate(rows.tolist()):
             found, score = _predict(model, lines[cuts[index] : cuts[index + 1]])
-            if prose_is_chinese[index]:
-                found, score = _CHINESE, max(score, prose_scores[index])
+            if prose.decided[index]:
+                found, score = prose.labels[index], max(score, prose.scores[index])
+            elif script.plain[row] and found in _NEVER_PLAIN:
+                found, score = _CHINESE, script.scores[row]
             labels[row], scores[row] = found, score
             if score < _SURE or score < settings.threshold_of(found):
                 unsure.append(row)
         rows = np.array(unsure, np.int64)
+    for row in rows.tolist():
+        if labels[row] != UNDETERMINED and offsets[row + 1] - offsets[row] <= _WHOLE:
+            line = data[offsets[row] : offsets[row + 1]].tobytes().translate(_ONE_LINE) + b"\n"
+            found, score = _predict(model, line)
+            same = found == labels[row]
+            if score > scores[row] and (same or (score >= _DECIDES and labels[row] != _CHINESE)):
+                labels[row], scores[row] = found, score
+        uncertain = labels[row] == UNDETERMINED or scores[row] < settings.threshold_of(labels[row])
+        if uncertain and script.plain[row] and script.han[row] >= _HAN_TRACE * script.letters[row]:
+            labels[row], scores[row] = _CHINESE, script.scores[row]
     return labels, scores
 
 
-def _chinese(counts: NDArray[np.int64], settings: LanguageSettings) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Say of which texts the script decides that they are Chinese, and how sure that is (0 for the others)."""
-    letters, han, others = counts.T
+class _Script(NamedTuple):
+    """What the characters of some texts say; every field has an entry for each text."""
+
+    decided: NDArray[np.bool_]
+    """Whether they name the language."""
+    labels: list[str]
+    """``zh``, or ``ja`` without kana, or ``und`` where they do not decide."""
+    scores: NDArray[np.float32]
+    """Han as a share of Han, kana and hangul."""
+    plain: NDArray[np.bool_]
+    """Whether there is Han, hardly any kana or hangul, and nothing Japanese about the Han."""
+    letters: NDArray[np.int64]
+    han: NDArray[np.int64]
+
+
+def _by_script(data: Bytes, offsets: Offsets, settings: LanguageSettings) -> _Script:
+    """Find the texts that are Chinese, or Japanese without kana, by their script."""
+    letters, han, others = count_scripts(data, offsets, CLASSES).T
     scores = (han / np.maximum(han + others, 1)).astype(np.float32)
-    decided = (han > 0) & (han >= settings.han_share * letters) & (scores >= 1 - _KANA_SHARE)
-    return decided, np.where(decided, scores, np.float32(0))
+    plain = (han > 0) & (scores >= 1 - _KANA_SHARE)
+    decided = plain & (han >= settings.han_share * letters)
+    rows = np.flatnonzero(plain)
+    is_japanese = np.zeros(len(plain), np.bool_)
+    is_japanese[rows] = japanese(count_writings(data, offsets, rows, WRITINGS), han[rows])
+    names = np.where(decided, np.where(is_japanese, _JAPANESE, _CHINESE), UNDETERMINED)
+    return _Script(decided, names.tolist(), scores, plain & ~is_japanese, letters, han)
 
 
 def _predict(model: Model, line: bytes) -> tuple[str, float]:

@@ -6,7 +6,7 @@ a recipe, their JSON Schema, ``mixer rules``, the documentation) is derived from
 
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.check import Check, Edit, Rule
-from mixer.filters.families import c4, chinese, code, document, fineweb, gopher
+from mixer.filters.families import c4, chinese, code, conversion, document, fineweb, gopher
 
 TABLE: tuple[Check, ...] = (
     *document.CHECKS,
@@ -15,6 +15,7 @@ TABLE: tuple[Check, ...] = (
     *fineweb.CHECKS,
     *chinese.CHECKS,
     *code.CHECKS,
+    *conversion.CHECKS,
 )
 RULES = tuple(check for check in TABLE if isinstance(check, Rule))
 EDITS = tuple(check for check in TABLE if isinstance(check, Edit))

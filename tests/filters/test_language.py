@@ -67,6 +67,71 @@ def test_chinese_prose_between_code_is_chinese(model):
     assert labels([text], model) == [("zh", None)]
 
 
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("著作権", "ja"),
+        ("東京都千代田区\n神奈川県横浜市西区", "ja"),
+        ("春眠不覚暁処処聞啼鳥", "ja"),
+        ("iPhone 3GS性能 iPod touch热卖2070元", "zh"),  # Japanese with 0.9, says fastText
+        ("消息称Facebook接近收购Foursquare", "zh"),
+        ("还行。。。\nPositive", "zh"),
+    ],
+)
+def test_japanese_and_chinese_without_kana_are_told_apart_by_their_characters(text, label, model):
+    assert labels([text], model, accepted={"zh", "ja"}) == [(label, None)]
+
+
+class Scripted:
+    """A model that knows some lines by heart."""
+
+    def __init__(self, answers):
+        self.f = self
+        self._answers = answers
+
+    def predict(self, line, *_):
+        score, name = self._answers[line.decode()]
+        return [(score, f"__label__{name}")]
+
+
+@pytest.mark.parametrize(
+    ("sampled", "whole", "label", "score"),
+    [
+        ((0.9, "en"), None, "en", 0.9),  # sure, so the whole is not asked
+        ((0.3, "en"), (0.5, "en"), "en", 0.5),
+        ((0.5, "en"), (0.3, "en"), "en", 0.5),
+        ((0.3, "fr"), (0.6, "en"), "fr", 0.3),
+        ((0.3, "fr"), (0.7, "en"), "en", 0.7),
+        ((0.3, "zh"), (0.7, "en"), "zh", 0.3),  # code hides Chinese
+    ],
+)
+def test_short_documents_are_also_looked_at_as_they_stand(sampled, whole, label, score):
+    model = Scripted({"a word \n": sampled, "a word,  \x01 1.\n": whole})
+    found, scores = lid.detect(pa.array(["a word,\n\0\x01 1."], pa.large_string()), LanguageSettings(), model)
+    assert found == [label]
+    assert scores.tolist() == [np.float32(score)]
+
+
+@pytest.mark.parametrize(("score", "label"), [(0.3, "zh"), (0.5, "en")])
+def test_a_reference_page_with_a_chinese_sentence_is_chinese_unless_fasttext_knows_better(score, label):
+    class Always:
+        class f:  # noqa: N801
+            @staticmethod
+            def predict(*_):
+                return [(score, "__label__en")]
+
+    text = "`SLOW_QUERY` 表中提供了慢查询相关的信息。\n" + "| name | bigint unsigned | YES | NULL | default |\n" * 5
+    assert labels([text], Always) == [(label, None)]
+    assert labels([text.replace("提供了慢查询相关的信息", "")], Always)[0][0] == "en"  # a single word is not enough
+
+
+def test_long_documents_are_only_sampled():
+    text = "word, " * 300
+    sample = [line for parts, size in lid._ROUNDS for line in sampled([text], parts, size)]
+    model = Scripted({f"{line}\n": (0.3, "en") for line in sample})
+    assert lid.detect(pa.array([text], pa.large_string()), LanguageSettings(), model)[0] == ["en"]
+
+
 def test_cantonese_and_wu_count_as_chinese(model):
     class Cantonese:
         class f:  # noqa: N801
