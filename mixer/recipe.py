@@ -39,6 +39,15 @@ class Source(ShareSettings, SourceSettings):
             "detects it, except that the code domain is labelled `code`."
         ),
     )
+    programming_language: str | None = Field(
+        None,
+        description=(
+            "For rules on code: the field, of `metadata`, that says what a document is written in, by a language "
+            "(`C++`), an extension or a path. Default: those of `metadata` named programming_language, lang, language, "
+            "ext, extension, max_stars_repo_path, path, file_path, filename, file_name or file, the first that "
+            "knows; else the suffix of the source's own file, else the document's first characters."
+        ),
+    )
     max_epochs: float | None = Field(
         None, gt=0, description="Cap on how often training reads this source; default: mixture.max_epochs."
     )
@@ -46,6 +55,15 @@ class Source(ShareSettings, SourceSettings):
         default_factory=Overrides,
         description="Rules and edits for this source alone, by name; `false` switches one off, `profile` names a set.",
     )
+
+    @model_validator(mode="after")
+    def _programming_language_is_carried(self) -> Self:
+        if self.programming_language is not None and self.programming_language not in self.metadata:
+            raise ValueError(
+                f"`programming_language` of source {self.name!r} names {self.programming_language!r}, which is not "
+                f"among its `metadata`{did_you_mean(self.programming_language, self.metadata)}"
+            )
+        return self
 
     def carries(self, blocklist: BlockList) -> bool:
         """Whether documents have what a block list compares."""

@@ -73,7 +73,7 @@ def identity(recipe: Recipe, source: Source, attachments: Attachments) -> list[A
     lists = [each for each in recipe.blocklists if source.carries(each)]
     found = [(own, attachments.get(own.fasttext or _code(own), _BUILT_IN)) for own in _custom(recipe, source)]
     return [
-        [source.domain, source.language],
+        [source.domain, source.language, source.programming_language],
         [recipe.mixture.additional_language, recipe.mixture.base_languages],
         recipe.language.model_dump(mode="json"),
         {language: [(check.name, value) for check, value in in_force] for language, in_force in checks.items()},
@@ -100,7 +100,7 @@ class Steps:
             "language": lambda batch: label(batch, source.language, source.domain, accepted, recipe.language, model),
             "edits": lambda batch: edit(batch, edits, EDITORS),
             "script": add_script,
-            "rules": lambda batch: judge(batch, rules),
+            "rules": lambda batch: judge(batch, rules, source.programming_language),
             "custom": lambda batch: reduce(lambda found, step: step(found), own, batch),
         }
 

@@ -143,6 +143,10 @@ def test_what_is_wrong_is_named(write, changes, expected):
         ({"language": "zhh"}, r"declares language 'zhh'.*did you mean 'zh'"),
         ({"domain": "webb"}, r"sources.web-1.0.domain: "),
         ({"name": "zhihu"}, r"sources: two of them are named 'zhihu'"),
+        (
+            {"programming_language": "pat", "metadata": ["path"]},
+            r"names 'pat', which is not among its `metadata` \(did you mean 'path'\?\)",
+        ),
         ({"max_epochs": 0}, r"sources.web-1.0.max_epochs: .*greater than 0"),
         ({"paths": None}, r"exactly one of `paths` and `datasets`"),
     ],

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mixer.documents import STATISTICS, Batch, set_column, undecided
 from mixer.filters.settings import Ruling
-from mixer.filters.statistics import compute
+from mixer.filters.statistics import SYNTAX_STATISTICS, compute
+from mixer.filters.syntax import syntaxes_of
 
 
 def statistics_of(rulebook: Mapping[str, Sequence[Ruling]]) -> list[str]:
@@ -20,7 +21,7 @@ def statistics_of(rulebook: Mapping[str, Sequence[Ruling]]) -> list[str]:
     return list(dict.fromkeys(rule.statistic for rulings in rulebook.values() for rule, _ in rulings))
 
 
-def judge(batch: Batch, rulebook: Mapping[str, Sequence[Ruling]]) -> Batch:
+def judge(batch: Batch, rulebook: Mapping[str, Sequence[Ruling]], programming_language: str | None = None) -> Batch:
     """Apply to each document the rules of its language.
 
     Parameters
@@ -30,6 +31,8 @@ def judge(batch: Batch, rulebook: Mapping[str, Sequence[Ruling]]) -> Batch:
     rulebook
         The rules in force by language, in the order in which they are asked (see ``settings.rulebook``). Documents of
         other languages meet no rule.
+    programming_language
+        The carried metadata that says what a document is written in; ``None``: see ``syntax.FIELDS``.
 
     Returns
     -------
@@ -38,6 +41,7 @@ def judge(batch: Batch, rulebook: Mapping[str, Sequence[Ruling]]) -> Batch:
     """
     open_documents = undecided(batch)
     columns = {name: np.full(len(batch), np.nan, np.float32) for name in statistics_of(rulebook)}
+    syntaxes = syntaxes_of(batch, programming_language) if SYNTAX_STATISTICS.intersection(columns) else None
     reasons = np.full(len(batch), -1, np.int32)  # index into names
     names: list[str] = []
     for language, rulings in rulebook.items():
@@ -45,7 +49,7 @@ def judge(batch: Batch, rulebook: Mapping[str, Sequence[Ruling]]) -> Batch:
         rows = np.flatnonzero(open_documents & of_language)
         if not len(rows):
             continue
-        values = compute(batch["text"], rows, statistics_of({language: rulings}))
+        values = compute(batch["text"], rows, statistics_of({language: rulings}), syntaxes)
         for name, column in values.items():
             columns[name][rows] = column
         first = first_objections(rulings, values, len(rows))

@@ -9,11 +9,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mixer.filters.kernels.code import CODE_STATISTICS, MARKERS, code_statistics, recognise
+from mixer.filters.kernels.comments import COMMENT_STATISTICS, comment_statistics
+from mixer.filters.kernels.encoded import ALPHABETS, ENCODED_STATISTICS, encoded_statistics
 from mixer.filters.kernels.han import HAN_STATISTICS, han_statistics
 from mixer.filters.kernels.lines import LINE_STATISTICS, TERMINALS, line_statistics
 from mixer.filters.kernels.prose import KINDS, PACKED_TITLES, PROSE_STATISTICS, STOPS, prose_statistics
 from mixer.filters.kernels.repetition import DUPLICATE_STATISTICS, GRAM_STATISTICS, duplicate_statistics
 from mixer.filters.kernels.words import STOP_WORDS, WORD_STATISTICS, word_statistics
+from mixer.filters.syntax import ACTIONS, BLOCK_MARKS, LINE_MARKS, TRAITS, Syntaxes
 from mixer.text.characters import CLASSES
 from mixer.text.utf8 import Bytes, Offsets, buffers
 
@@ -21,6 +25,7 @@ Rows = NDArray[np.int64]
 Columns = NDArray[np.float32]
 
 _STOP_WORDS = buffers(pa.array(STOP_WORDS, pa.large_string()))
+_MARKERS = buffers(pa.array(MARKERS, pa.large_string()))
 _TERMINALS = np.array(sorted(map(ord, set(TERMINALS))), np.int32)
 
 
@@ -48,6 +53,18 @@ def _han(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
     return han_statistics(data, offsets, rows, CLASSES)
 
 
+def _encoded(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return encoded_statistics(data, offsets, rows, ALPHABETS)
+
+
+def _code(data: Bytes, offsets: Offsets, rows: Rows, syntaxes: Syntaxes) -> Columns:
+    return code_statistics(data, offsets, rows, syntaxes, TRAITS, *_MARKERS)
+
+
+def _comments(data: Bytes, offsets: Offsets, rows: Rows, syntaxes: Syntaxes) -> Columns:
+    return comment_statistics(data, offsets, rows, syntaxes, ACTIONS, LINE_MARKS, BLOCK_MARKS, TRAITS)
+
+
 FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows], Columns]], ...] = (
     (LINE_STATISTICS, _lines),
     (WORD_STATISTICS, _words),
@@ -55,13 +72,23 @@ FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows], Columns]
     (DUPLICATE_STATISTICS, _duplicates),
     (PROSE_STATISTICS, _prose),
     (HAN_STATISTICS, _han),
+    (ENCODED_STATISTICS, _encoded),
 )
 """Names of the columns that each kernel makes, and the kernel."""
-STATISTICS = frozenset(name for names, _ in FAMILIES for name in names)
+CODE_FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows, Syntaxes], Columns]], ...] = (
+    (CODE_STATISTICS, _code),
+    (COMMENT_STATISTICS, _comments),
+)
+"""The same for kernels that ask what the documents are written in."""
+SYNTAX_STATISTICS = frozenset(name for names, _ in CODE_FAMILIES for name in names)
+"""Statistics that depend on what a document is written in, and not on its text alone."""
+STATISTICS = frozenset(name for names, _ in FAMILIES for name in names) | SYNTAX_STATISTICS
 """Every statistic there is."""
 
 
-def compute(texts: pa.LargeStringArray, rows: Rows, names: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+def compute(
+    texts: pa.LargeStringArray, rows: Rows, names: Iterable[str], syntaxes: Syntaxes | None = None
+) -> dict[str, NDArray[np.float32]]:
     """Compute statistics of some documents of a column of text.
 
     Parameters
@@ -70,6 +97,9 @@ def compute(texts: pa.LargeStringArray, rows: Rows, names: Iterable[str]) -> dic
         int64[documents]: which documents.
     names
         Statistics, of ``STATISTICS``.
+    syntaxes
+        uint8[texts]: what each is written in (see ``syntax.syntaxes_of``), 0 or ``None`` where that is not known:
+        then its first characters decide.
 
     Returns
     -------
@@ -84,4 +114,10 @@ def compute(texts: pa.LargeStringArray, rows: Rows, names: Iterable[str]) -> dic
         if own and not (kernel is _words_and_grams and not set(GRAM_STATISTICS) & set(own)):
             values = kernel(data, offsets, rows)
             found.update({name: np.ascontiguousarray(values[:, index]) for name, index in own.items()})
+    if SYNTAX_STATISTICS.intersection(wanted):
+        known = recognise(data, offsets, rows, np.zeros(len(texts), np.uint8) if syntaxes is None else syntaxes)
+        for columns, kernel_of_code in CODE_FAMILIES:
+            if set(columns).intersection(wanted):
+                values = kernel_of_code(data, offsets, rows, known)
+                found.update({name: np.ascontiguousarray(values[:, at]) for at, name in enumerate(columns)})
     return {name: found[name] for name in wanted}

@@ -25,6 +25,7 @@ PROFILES = {
     "c4": "C4, its edits of lines and its rules (Raffel et al. 2020)",
     "fineweb": "FineWeb: Gopher, C4 without its rule on line ends, FineWeb's own (Penedo et al. 2024)",
     "starcoder": "StarCoder (Li et al. 2023)",
+    "starcoder2": "StarCoder2 (Lozhkov et al. 2024)",
 }
 """Published sets of checks with the values published, and ``default``."""
 

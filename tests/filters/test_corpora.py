@@ -36,9 +36,11 @@ def model():
         ("math/ape210k_valid.jsonl.gz", "math", 0.98),  # formulas without a word go
         ("math/gsm8k_train.jsonl.zst", "math", 0.999),
         ("math/textbooks_latex.jsonl.zst", "math", 0.99),
-        ("code/local_packages_starcoder_schema.parquet", "code", 0.99),  # minified scripts go
+        ("code/local_packages_starcoder_schema.parquet", "code", 0.98),  # minified and generated files go
         ("code/30_seconds_snippets.jsonl.gz", "code", 1.0),
         ("code/javascript_questions_en_zh.jsonl", "qa", 0.99),
+        ("code/javascript_questions_en_zh.jsonl", "code", 1.0),
+        ("code/stack_exchange_qa.jsonl.gz", "code", 0.95),  # two dumps of data go
     ],
 )
 def test_share_kept(name, domain, share, model):

@@ -53,7 +53,17 @@ def test_each_domain_and_language_has_its_own_rules():
         "document.characters": 1,
         "code.maximum_line_length": 1000,
         "code.mean_line_length": 100,
+        "code.maximum_text_line_length": 100_000,
+        "code.lines": 100_000,
         "code.alphanumeric_share": 0.25,
+        "code.generated_markers": 0,
+        "code.longest_encoded": 1024,
+        "code.encoded_share": 0.5,
+        "code.xml": 0,
+        "code.html_visible_share": 0.2,
+        "code.html_visible_characters": 100,
+        "code.data_lines": 512,
+        "code.comment_share": (0, 0.9),
     }
     assert in_force("math", "en") == in_force("math", "zh") == {"document.characters": 10}
     assert in_force("poetry", "zh") == {"document.characters": 10, "chinese.han_share": 0.05}

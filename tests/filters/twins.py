@@ -10,6 +10,7 @@ from mixer.filters.kernels.lines import TERMINALS
 from mixer.filters.kernels.prose import TITLES
 from mixer.filters.kernels.words import STOP_WORDS
 from mixer.text import characters as c
+from tests.filters import code_twins
 
 SPELT = c.LETTER | c.NUMBER | c.MARK | c.CONTROL
 
@@ -158,6 +159,7 @@ def line_statistics(text):
         "characters": len("".join(text.split())),
         "han_share": sum(has(char, c.HAN) for char in text) / letters if letters else 0,
         "alphanumeric_share": sum(has(char, c.LETTER | c.NUMBER) for char in text) / len(text) if text else 0,
+        "alphabetic_share": sum(has(char, c.LETTER) for char in text) / len(text) if text else 0,
         "maximum_line_length": max(map(len, lines), default=0),
         "mean_line_length": sum(map(len, lines)) / len(lines) if lines else 0,
         "bullet_lines": sum(line.startswith(("•", "-")) for line in stripped) / len(lines) if lines else 0,
@@ -255,4 +257,5 @@ def statistics(text):
         **duplicate_statistics(text),
         **prose_statistics(text),
         **han_statistics(text),
+        **code_twins.statistics(text),
     }

@@ -14,6 +14,7 @@ LINE_STATISTICS = (
     "characters",
     "han_share",
     "alphanumeric_share",
+    "alphabetic_share",
     "maximum_line_length",
     "mean_line_length",
     "bullet_lines",
@@ -48,16 +49,17 @@ def line_statistics(
 
     Returns
     -------
-    float32[documents, 8]: ``LINE_STATISTICS``.
+    float32[documents, 9]: ``LINE_STATISTICS``.
 
     - ``characters``: code points that are not white space.
-    - ``han_share``: Han characters among letters. ``alphanumeric_share``: letters and numbers among all characters.
+    - ``han_share``: Han characters among letters. ``alphanumeric_share``, ``alphabetic_share``: letters and numbers, or
+      letters alone, among all characters.
     - ``maximum_line_length``, ``mean_line_length``: characters, line ends not counted.
     - ``bullet_lines``: share of lines that begin with ``•`` or ``-``; ``ellipsis_lines``: that end in ``…`` or ``...``;
       both look past white space. ``terminal_lines``: share of the lines that are not blank which end in one of
       ``terminals``.
     """
-    out = np.zeros((len(rows), 8), np.float32)
+    out = np.zeros((len(rows), 9), np.float32)
     for index in range(len(rows)):
         end = offsets[rows[index] + 1]
         characters = spaces = letters = numbers = han = 0
@@ -112,9 +114,10 @@ def line_statistics(
         out[index, 0] = characters - spaces
         out[index, 1] = han / letters if letters else 0.0
         out[index, 2] = (letters + numbers) / characters
-        out[index, 3] = longest
-        out[index, 4] = (characters - ends) / lines
-        out[index, 5] = bullets / lines
-        out[index, 6] = ellipses / lines
-        out[index, 7] = terminal / (lines - blank) if lines > blank else 0.0
+        out[index, 3] = letters / characters
+        out[index, 4] = longest
+        out[index, 5] = (characters - ends) / lines
+        out[index, 6] = bullets / lines
+        out[index, 7] = ellipses / lines
+        out[index, 8] = terminal / (lines - blank) if lines > blank else 0.0
     return out
