@@ -17,6 +17,7 @@ from mixer.filters import conversion
 from mixer.filters.check import Value
 from mixer.filters.families.conversion import CONVERT
 from mixer.filters.kernels.c4 import LINE_EDITS, edit_lines
+from mixer.filters.kernels.menus import MENU_EDITS, edit_menus
 
 Counts: TypeAlias = dict[str, NDArray[np.int32]]
 """For each edit int32[documents]: how often it was made."""
@@ -25,7 +26,7 @@ Editor: TypeAlias = Callable[[pa.LargeStringArray, Mapping[str, Value]], tuple[p
 Editors: TypeAlias = Sequence[tuple[Sequence[str], Editor]]
 """The names of the edits that each editor makes, and the editor, in the order in which they work."""
 
-EDITORS: Editors = ((LINE_EDITS, edit_lines), ((CONVERT,), conversion.edit))
+EDITORS: Editors = ((LINE_EDITS, edit_lines), (MENU_EDITS, edit_menus), ((CONVERT,), conversion.edit))
 """What edits the text before the rules look at it."""
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mixer.filters.kernels.chinese import MARKS, PAGE_STATISTICS, TEASER_COLUMN, page_statistics
 from mixer.filters.kernels.code import CODE_STATISTICS, MARKERS, code_statistics, recognise
 from mixer.filters.kernels.comments import COMMENT_STATISTICS, comment_statistics
 from mixer.filters.kernels.encoded import ALPHABETS, ENCODED_STATISTICS, encoded_statistics
@@ -49,6 +50,10 @@ def _words_and_grams(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
     return word_statistics(data, offsets, rows, CLASSES, *_STOP_WORDS, len(WORD_STATISTICS) + len(GRAM_STATISTICS))
 
 
+def _pages(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return page_statistics(data, offsets, rows, CLASSES, MARKS, *TEASER_COLUMN)
+
+
 def _han(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
     return han_statistics(data, offsets, rows, CLASSES)
 
@@ -71,6 +76,7 @@ FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows], Columns]
     ((*WORD_STATISTICS, *GRAM_STATISTICS), _words_and_grams),
     (DUPLICATE_STATISTICS, _duplicates),
     (PROSE_STATISTICS, _prose),
+    (PAGE_STATISTICS, _pages),
     (HAN_STATISTICS, _han),
     (ENCODED_STATISTICS, _encoded),
 )

@@ -24,6 +24,8 @@ PROFILES = {
     "gopher": "Gopher, quality and repetition (Rae et al. 2021)",
     "c4": "C4, its edits of lines and its rules (Raffel et al. 2020)",
     "fineweb": "FineWeb: Gopher, C4 without its rule on line ends, FineWeb's own (Penedo et al. 2024)",
+    "fineweb2-zh": "FineWeb2 for Chinese, without what needs segmented words (Penedo et al. 2025)",
+    "chinese": "MAP-NEO (Zhang et al. 2024) and ChineseWebText (Chen et al. 2023), of characters covered",
     "starcoder": "StarCoder (Li et al. 2023)",
     "starcoder2": "StarCoder2 (Lozhkov et al. 2024)",
 }

@@ -65,7 +65,7 @@ def test_short_good_texts_survive_their_domain():
 def test_repetition_is_dropped():
     spam = "".join(f"免费领取大礼包，点击下方链接即可获得{digit}元红包\n" for digit in range(30))
     assert reasons([("zh", spam)], "web") == ["chinese.repeated_13grams"]
-    assert reasons([("zh", CHINESE.replace("，", "\n") * 2)], "web") == ["chinese.duplicate_lines"]
+    assert reasons([("zh", f"{CHINESE}。".replace("，", "\n") * 3)], "web") == ["chinese.duplicate_lines"]
     assert reasons([("en", ENGLISH + ENGLISH)], "web") == ["gopher.duplicate_5grams"]
 
 

@@ -66,10 +66,10 @@ def test_each_domain_and_language_has_its_own_rules():
         "code.comment_share": (0, 0.9),
     }
     assert in_force("math", "en") == in_force("math", "zh") == {"document.characters": 10}
-    assert in_force("poetry", "zh") == {"document.characters": 10, "chinese.han_share": 0.05}
+    assert in_force("poetry", "zh") == {"document.characters": 10, "chinese.han_share": 0.05, "chinese.distinct": 0.1}
     chinese = in_force("web", "zh")
     assert chinese["document.characters"] == 50
-    assert chinese["chinese.repeated_13grams"] == 0.5
+    assert chinese["chinese.repeated_13grams"] == 0.55
     assert not any(name.startswith(("gopher.", "code.")) for name in chinese)
     assert in_force("web", "en")["gopher.words"] == (50, 100_000)
     assert in_force("book", "en")["gopher.words"] == (50, math.inf)
@@ -177,7 +177,7 @@ def test_thresholds_are_exact_at_the_rounding_of_statistics():
 
 
 def test_the_schema_lists_every_rule_and_refuses_others():
-    schema = json.dumps(FilterSettings.model_json_schema())
+    schema = json.dumps(FilterSettings.model_json_schema(), ensure_ascii=False)
     assert all(rule.name in schema and rule.description in schema for rule in RULES)
     assert '"additionalProperties": false' in schema
 

@@ -21,6 +21,11 @@ PHRASES = [
     "...",
     "e\u0301 か\u3099",
     "# ",
+    "【天か】",
+    "阅读全文 >>\n",
+    "。。。",
+    "……",
+    "read more\n· 的年 12.5 也",
 ]
 texts = st.one_of(
     st.text(st.sampled_from(CHARACTERS), max_size=60),
@@ -38,6 +43,8 @@ def measured(batch, names=STATISTICS):
 @given(st.lists(texts, max_size=5))
 @example([""])
 @example(["\n", "\r\n\r\n", "a\n\n", ". . .", "a.b.", "1,2,c", "天.b", "か\u3099a", "'s it's", "a_b_"])
+@example(["天地人" * 80 + "的年的" * 20, "天" * 250, "".join(map(chr, range(0x4E00, 0x4F00)))])
+@example(["【【1】】\n【\n】", "。。。。...", "更多>\u3000\n>>", "1. 2.3！\n\n的", "##\u3000# #", "-\n*a"])
 @example(["天\u0301a", "\u0301", "\u0301a", "\u200ba\u200b", "-\u0301-", "a\r", "\x85", "a b " * 40, "80's 3’a"])
 def test_every_statistic_equals_its_slow_twin(batch):
     found = measured(batch)

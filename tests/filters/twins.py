@@ -1,11 +1,13 @@
 """Slow, readable twins of the kernels in ``mixer.filters``: plain Python over one text, from the definitions alone."""
 
+import math
 import re
 from collections import Counter
 
 from datatrove.utils.text import TERMINAL_PUNCTUATION
 
 from mixer.filters.kernels.c4 import POLICY
+from mixer.filters.kernels.chinese import ARROWS, BULLETS, SENTENCE_ENDS, STOP_CHARACTERS, TEASERS
 from mixer.filters.kernels.lines import TERMINALS
 from mixer.filters.kernels.prose import TITLES
 from mixer.filters.kernels.words import STOP_WORDS
@@ -142,12 +144,37 @@ def han_statistics(text):
         else:
             name, covered = f"han_repeated_{n}grams", covered_by([place for where in twice for place in where[1:]], n)
         found[name] = covered / len(chars) if chars else 0
+        if n < 5 and len(chars) < 200:
+            found[name] = math.nan
     return found
 
 
 def covered_by(places, n):
     """Return how many characters lie in n-grams at some places."""
     return len({place + i for place in places for i in range(n)})
+
+
+def page_statistics(text):
+    solid = "".join(text.split())
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    n, m = len(solid), len(lines)
+    punctuation = sum(has(char, c.PUNCTUATION) for char in solid)
+    ends = SENTENCE_ENDS.replace(".", "")
+    pieces = re.split(rf"[{ends}\n]|\.(?=\s)", text)
+    bare = [re.sub(rf"[{re.escape(ARROWS)}\s]+$", "", line) for line in lines]
+    return {
+        "bracketed_share": sum(len("".join(part.split())) for part in re.findall("【[^】\n]*】", text)) / n if n else 0,
+        "hash_runs_per_character": len(re.findall("#+", text)) / n if n else 0,
+        "ellipsis_runs_per_character": len(re.findall(r"…+|\.{3,}|。{3,}", text)) / n if n else 0,
+        "digit_share": sum(has(char, c.DIGIT) for char in solid) / (n - punctuation) if n > punctuation else 0,
+        "punctuation_share": punctuation / n if n else 0,
+        "chinese_sentences": sum(any(has(char, c.LETTER | c.NUMBER) for char in piece) for piece in pieces),
+        "newlines_per_character": text.count("\n") / n if n else 0,
+        "mean_filled_line": n / m if m else 0,
+        "teaser_lines": sum(line.endswith(TEASERS) for line in bare) / m if m else 0,
+        "chinese_bullet_lines": sum(line[0] in BULLETS for line in lines) / m if m else 0,
+        "stop_characters": len(set(text) & set(STOP_CHARACTERS)),
+    }
 
 
 def line_statistics(text):
@@ -256,6 +283,7 @@ def statistics(text):
         **gram_statistics(text),
         **duplicate_statistics(text),
         **prose_statistics(text),
+        **page_statistics(text),
         **han_statistics(text),
         **code_twins.statistics(text),
     }

@@ -7,15 +7,23 @@ between newlines, and those that hold only white space are no lines.
 from mixer.filters.check import Check, Comparison, Rule
 
 
-def _fineweb(name: str, statistic: str, comparison: Comparison, published: float, unit: str, description: str) -> Rule:
+def _fineweb(
+    name: str,
+    statistic: str,
+    comparison: Comparison,
+    published: float,
+    unit: str,
+    description: str,
+    chinese: float | None = None,
+) -> Rule:
     return Rule(
         f"fineweb.{name}",
-        "FineWeb",
+        "FineWeb, and FineWeb2 for Chinese" if chinese else "FineWeb",
         description,
         statistic=statistic,
         comparison=comparison,
         unit=unit,
-        profiles={"fineweb": published},
+        profiles={"fineweb": published, **({"fineweb2-zh": chinese} if chinese else {})},
     )
 
 
@@ -27,6 +35,7 @@ CHECKS: tuple[Check, ...] = (
         0.12,
         "share",
         "Lines whose last character ends a sentence in some script, of the lines that are not blank.",
+        chinese=0.106,
     ),
     _fineweb(
         "short_lines",
@@ -43,6 +52,7 @@ CHECKS: tuple[Check, ...] = (
         0.01,
         "share",
         "Characters in lines that occurred before, of all characters but newlines.",
+        chinese=0.1,
     ),
     _fineweb("newlines", "newlines_per_word", "at_most", 0.3, "per word", "Newlines, per word or punctuation mark."),
 )

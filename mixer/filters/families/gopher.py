@@ -1,8 +1,9 @@
 """Gopher's rules of quality and repetition, for languages written in words.
 
 Rae et al. 2021 (arXiv:2112.11446, table A1 and section A.1.1), with datatrove's values where the paper leaves room.
-FineWeb (Penedo et al. 2024, arXiv:2406.17557) uses them as they are. "Calibrated" means set on real corpora so that
-technical documentation full of code, statutes, classical prose, and questions with their answers survive.
+FineWeb (Penedo et al. 2024, arXiv:2406.17557) uses them as they are, FineWeb2 with values for each language.
+"Calibrated" means set on real corpora so that technical documentation full of code, statutes, classical prose, and
+questions with their answers survive.
 """
 
 import math
@@ -21,6 +22,7 @@ def _gopher(
     description: str,
     defaults: dict[str, Value],
     note: str = "",
+    chinese: float | None = None,
 ) -> Rule:
     return Rule(
         f"gopher.{name}",
@@ -30,7 +32,7 @@ def _gopher(
         comparison=comparison,
         unit=unit,
         defaults=defaults,
-        profiles={"gopher": published, "fineweb": published},
+        profiles={"gopher": published, "fineweb": published, **({"fineweb2-zh": chinese} if chinese else {})},
     )
 
 
@@ -64,6 +66,7 @@ CHECKS: tuple[Check, ...] = (
         "share",
         "Lines that begin with a bullet or hyphen, of all lines.",
         places(PROSE, 0.9),
+        chinese=0.9,
     ),
     _gopher(
         "ellipsis_lines",
@@ -73,6 +76,7 @@ CHECKS: tuple[Check, ...] = (
         "share",
         "Lines that end in an ellipsis, of all lines.",
         places(PROSE, 0.3),
+        chinese=0.3,
     ),
     _gopher(
         "alphabetic_words",
@@ -122,7 +126,8 @@ CHECKS: tuple[Check, ...] = (
         "share",
         "Lines that occurred before, of all lines.",
         {"web/en": 0.3},
-        "off for books, where code and verse repeat short lines",
+        "off for books, where code and verse repeat short lines; FineWeb2's for Chinese",
+        chinese=0.287,
     ),
     _gopher(
         "duplicate_line_characters",

@@ -29,6 +29,9 @@ HAN_STATISTICS = (
 WINDOW = 100
 """Han characters in a row among which ``han_distinct`` looks for an equal one."""
 
+SHORTEST = 200
+"""Han characters that a document needs for ``han_top_<n>gram``: in a shorter one a word used twice is a large share."""
+
 _SEED = np.uint64(0xCBF29CE484222325)
 _PRIME = np.uint64(0x100000001B3)
 _COLUMNS = len(HAN_STATISTICS)
@@ -134,7 +137,8 @@ def _repeated_grams(
                     most += place + n - max(place, end)
                     end = place + n
         if n <= _LAST_IN_A_ROW:
-            out[_FIRST_GRAM + n - 2] = most / count
+            if n > _LAST_TOP or count >= SHORTEST:
+                out[_FIRST_GRAM + n - 2] = most / count
         elif n == _LAST_GRAM:
             out[_COLUMNS - 1] = most / count
 
@@ -151,7 +155,8 @@ def han_statistics(data: Bytes, offsets: Offsets, rows: NDArray[np.int64], class
     - ``han_duplicate_lines``: those in lines that came before, white space aside.
     - ``han_distinct``: those that are none of the ``WINDOW - 1`` Han characters before them. Unlike the share of
       different characters in a document it does not fall with its length.
-    - ``han_top_<n>gram``: those covered by the n characters in a row that cover most, of all that occur twice.
+    - ``han_top_<n>gram``: those covered by the n characters in a row that cover most, of all that occur twice; NaN in
+      documents of fewer than ``SHORTEST``.
     - ``han_repeated_<n>grams``: those that lie in n in a row which came before. A place counts once, however many such
       n-grams cover it.
     """
@@ -185,6 +190,8 @@ def han_statistics(data: Bytes, offsets: Offsets, rows: NDArray[np.int64], class
                     lines += 1
                 counted = count
                 line = _SEED
+        if count < SHORTEST:
+            out[index, _FIRST_GRAM : _FIRST_GRAM + len(TOP_HAN_GRAMS)] = np.nan
         if count == 0:
             out[index, 1] = 1
             continue
