@@ -23,7 +23,7 @@ from mixer.errors import BrokenPromiseError
 from mixer.findings import check_sources, remarks
 from mixer.manifest import Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
 from mixer.mixture.compose import Counted, compose, fit_to_trial
-from mixer.mixture.export import export
+from mixer.mixture.export import export, tokenizer_flags
 from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.verify import VerifyReport, verify
 from mixer.mixture.weights import Mixture
@@ -82,7 +82,7 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
 
         settings = recipe.mixture if planned.limit is None else fit_to_trial(recipe.mixture, _tokens(joined))
         manifest, mixture = mix(recipe, settings, vocabulary, content, joined)
-        export(Outputs(out), manifest, planned.tokenizer_file)
+        export(Outputs(out), manifest, tokenizer_flags(manifest.tokenizer, planned.tokenizer_file))
         verification = prove(out, engine, join, joined)
     if settings != recipe.mixture:
         notes.append(

@@ -102,7 +102,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of ``mixture.json``. ``datasets`` stand in the order of Megatron's blend, which breaks ties by it.
 
     ``settings`` is what the mixture was solved from, as a recipe's ``mixture`` writes it, and ``shares`` the smallest
-    and the largest share of each source that has one: with the counts of the datasets, all that makes it again.
+    and the largest share of each source (0 and 1 where none is set): with the counts of the datasets, all that makes it
+    again.
     """
 
     format: Annotated[int, Meta(ge=FORMAT, le=FORMAT)] = FORMAT

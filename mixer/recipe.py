@@ -21,7 +21,7 @@ from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
 from mixer.filters.settings import CheckOverrides, Domain, FilterSettings, LanguageSettings, Overrides
-from mixer.mixture.settings import MixtureSettings, ShareSettings, contradiction
+from mixer.mixture.settings import MixtureSettings, ShareSettings, contradiction, weights_fault
 from mixer.mixture.weightfile import read_weights
 from mixer.sources.settings import SourceSettings
 
@@ -133,17 +133,8 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
-        names = [source.name for source in self.sources]
-        weights = self.mixture.weights
-        if weights is not None:
-            for name in weights:
-                if name not in names:
-                    raise ValueError(f"mixture.weights: the recipe has no source {name!r}{did_you_mean(name, names)}")
-            if missing := [name for name in names if name not in weights]:
-                raise ValueError(f"mixture.weights: no weight for {', '.join(missing)}; write 0 to leave a source out")
-            for name, (low, _) in self.share_bounds.items():
-                if low and not weights[name]:
-                    raise ValueError(f"source {name!r} must have a share of {low:g}, but its weight is 0")
+        if found := weights_fault(self.mixture.weights, self.share_bounds):
+            raise ValueError(f"mixture.{found}")
         domain = {source.name: source.domain for source in self.sources}
         if found := contradiction(self.share_bounds, domain, self.mixture.domains):
             raise ValueError(f"share, min_share and max_share of sources: {found}")
@@ -172,8 +163,8 @@ class Recipe(BaseModel):
 
     @property
     def share_bounds(self) -> dict[str, tuple[float, float]]:
-        """The smallest and the largest share of the sources that have one."""
-        return {source.name: source.share_bounds for source in self.sources if source.share_bounds != (0.0, 1.0)}
+        """The smallest and the largest share of each source, 0 and 1 where it sets none."""
+        return {source.name: source.share_bounds for source in self.sources}
 
     def max_epochs(self, source: str) -> float:
         """Return the cap on epochs that holds for a source."""

@@ -36,7 +36,9 @@ def test_help_tells_the_exit_codes(command):
         assert code in text
 
 
-@pytest.mark.parametrize("command", ["build", "verify", "relocate", "clean", "recipe", "recipe list", "recipe schema"])
+@pytest.mark.parametrize(
+    "command", ["build", "mix", "verify", "relocate", "clean", "recipe", "recipe list", "recipe schema"]
+)
 def test_every_command_explains_itself(command):
     ran = mixer(*command.split(), "-h")
     assert ran.code == 0
@@ -46,7 +48,7 @@ def test_every_command_explains_itself(command):
 
 def test_help_names_every_option_of_build():
     text = mixer("build", "--help").stdout
-    options = "--almr --tokens --out --workers --tokenizer --limit --dry-run --set"
+    options = "--almr --tokens --weights --out --workers --tokenizer --limit --dry-run --set"
     assert all(option in text for option in options.split())
 
 

@@ -45,7 +45,7 @@ FIXED = {"strategy": "weights"}
 def test_sources_may_have_shares(write):
     sources = [{**SOURCES[0], "min_share": 0.1, "max_share": 0.8}, {**SOURCES[1], "share": 0.33}]
     assert load_recipe(write(sources=sources)).recipe.share_bounds == {"web-1.0": (0.1, 0.8), "zhihu": (0.33, 0.33)}
-    assert load_recipe(write()).recipe.share_bounds == {}
+    assert load_recipe(write()).recipe.share_bounds == {"web-1.0": (0.0, 1.0), "zhihu": (0.0, 1.0)}
 
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
@@ -76,7 +76,7 @@ def test_weights_come_from_a_file_beside_the_recipe_or_from_the_recipe(write, tm
                 "mixture": {**FIXED, "weights": {"web-1.0": 1, "zhihu": 0}},
                 "sources": [SOURCES[0], {**SOURCES[1], "min_share": 0.3}],
             },
-            "source 'zhihu' must have a share of 0.3, but its weight is 0",
+            "mixture.weights: source 'zhihu' must have a share of 0.3, but its weight is 0",
         ),
     ],
 )

@@ -82,7 +82,7 @@ def compose(
     settings
         What the mixture shall be.
     shares
-        The smallest and the largest share of each source that has one.
+        The smallest and the largest share of each source, 0 and 1 where none is set.
     seed
         The recipe's seed, for the record.
 

@@ -29,6 +29,15 @@ BLEND = "megatron/blend.json"
 ARGS = "megatron/args.txt"
 CACHE = "megatron/cache"
 """Where Megatron keeps its indices of a build. Their names hash the prefixes, and so the content id."""
+DATA_FLAGS = (
+    "--per-split-data-args-path",
+    "--data-cache-path",
+    "--train-samples",
+    "--seq-length",
+    "--global-batch-size",
+    "--mid-level-dataset-surplus",
+)
+"""The flags that ``data_flags`` may write, in its order."""
 SPLITS = ("train", "valid", "test")
 
 LLAMA3_HUB = "meta-llama/Meta-Llama-3-8B"
@@ -43,7 +52,9 @@ class Weighted:
     prefixes: tuple[str, ...]
 
 
-def export(outputs: Outputs, manifest: Manifest, tokenizer_file: Path | None = None, root: Path | None = None) -> None:
+def export(
+    outputs: Outputs, manifest: Manifest, others: list[list[str]] | None = None, root: Path | None = None
+) -> None:
     """Write ``megatron/blend.json``, ``megatron/args.txt`` and, last of all, ``mixture.json``.
 
     Parameters
@@ -52,8 +63,8 @@ def export(outputs: Outputs, manifest: Manifest, tokenizer_file: Path | None = N
         Of the build directory.
     manifest
         What to write.
-    tokenizer_file
-        The recipe's tokenizer if it is a path, for Megatron's own flags (``tokenizer_flags``).
+    others
+        Flags beside those for the data; default: those of a tokenizer that is no file (``tokenizer_flags``).
     root
         Where Megatron will find the build directory; default: where it is.
     """
@@ -62,7 +73,8 @@ def export(outputs: Outputs, manifest: Manifest, tokenizer_file: Path | None = N
     for split, entries in blended(manifest).items():
         blend[split] = [text for weight, prefix in entries for text in (repr(weight), str(root / prefix))] or None
     _write_json(outputs, blend)
-    _write_flags(outputs, [*data_flags(manifest, root), *tokenizer_flags(manifest.tokenizer, tokenizer_file)])
+    others = tokenizer_flags(manifest.tokenizer) if others is None else others
+    _write_flags(outputs, [*data_flags(manifest, root), *others])
     with outputs.open(NAME) as file:
         file.write(encode(manifest))
 
@@ -99,14 +111,15 @@ def data_flags(manifest: Manifest, root: Path) -> list[list[str]]:
         manifest.sequence_length,
         manifest.samples,
     )
-    return [
-        ["--per-split-data-args-path", str(root / BLEND)],
-        ["--data-cache-path", str(root / CACHE)],
-        ["--train-samples", str(manifest.samples)],
-        ["--seq-length", str(manifest.sequence_length)],
-        *([["--global-batch-size", str(manifest.global_batch)]] if manifest.global_batch else []),
-        *([["--mid-level-dataset-surplus", repr(surplus)]] if surplus is not None else []),
-    ]
+    values = (
+        str(root / BLEND),
+        str(root / CACHE),
+        str(manifest.samples),
+        str(manifest.sequence_length),
+        str(manifest.global_batch) if manifest.global_batch else None,
+        None if surplus is None else repr(surplus),
+    )
+    return [[flag, value] for flag, value in zip(DATA_FLAGS, values, strict=True) if value is not None]
 
 
 def tokenizer_flags(tokenizer: Tokenizer, file: Path | None = None) -> list[list[str]]:
@@ -198,6 +211,17 @@ def read_flags(build_dir: Path) -> dict[str, list[str]]:
         else:
             values.append(word)
     return found
+
+
+def other_flags(build_dir: Path) -> list[list[str]]:
+    """Return the flags of a build that are not for its data: the tokenizer's, and what a user has added.
+
+    Raises
+    ------
+    BrokenPromiseError
+        ``args.txt`` is missing or no list of flags.
+    """
+    return [[flag, *values] for flag, values in read_flags(build_dir).items() if flag not in DATA_FLAGS]
 
 
 def relocate(build_dir: Path, root: Path | None = None) -> Path:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
+from mixer.errors import did_you_mean
+
 CODE_LANGUAGE: Final = "code"
 """The label of documents of the code domain; they always count as base."""
 SHARES_TOLERANCE: Final = Fraction(1, 10**9)
@@ -131,6 +133,29 @@ class ShareSettings(BaseModel):
         return self.min_share or 0.0, 1.0 if self.max_share is None else self.max_share
 
 
+def weights_fault(weights: Mapping[str, float] | None, shares: Mapping[str, tuple[float, float]]) -> str | None:
+    """Say what is wrong with the weights of sources; None if nothing is, or there are none.
+
+    Parameters
+    ----------
+    weights
+        By source.
+    shares
+        The smallest and the largest share of every source.
+    """
+    if weights is None:
+        return None
+    for name in weights:
+        if name not in shares:
+            return f"weights: there is no source {name!r}{did_you_mean(name, shares)}"
+    if missing := [name for name in shares if name not in weights]:
+        return f"weights: no weight for {', '.join(missing)}; write 0 to leave a source out"
+    for name, (low, _) in shares.items():
+        if low and not weights[name]:
+            return f"weights: source {name!r} must have a share of {low:g}, but its weight is 0"
+    return None
+
+
 def contradiction(
     shares: Mapping[str, tuple[float, float]], domain: Mapping[str, str], domains: Mapping[str, float]
 ) -> str | None:
@@ -139,9 +164,9 @@ def contradiction(
     Parameters
     ----------
     shares
-        The smallest and the largest share of the sources that have one.
+        The smallest and the largest share of every source.
     domain
-        The domain of every source.
+        Its domain.
     domains
         The shares of domains.
     """
@@ -151,10 +176,10 @@ def contradiction(
         parts.append(("the domains without a share", free, set(domain.values()) - set(domains)))
     for what, share, names in [("all of training", Fraction(1), set(domain.values())), *parts]:
         sources = [source for source in domain if domain[source] in names]
-        least = sum((decimal(shares[source][0]) for source in sources if source in shares), Fraction(0))
+        least = sum((decimal(shares[source][0]) for source in sources), Fraction(0))
         if least > share + SHARES_TOLERANCE:
             return f"the sources of {what} must have {float(least):g} together, but {what} is {float(share):g}"
-        most = sum((decimal(shares[source][1]) if source in shares else Fraction(1) for source in sources), Fraction(0))
+        most = sum((decimal(shares[source][1]) for source in sources), Fraction(0))
         if sources and most < share - SHARES_TOLERANCE:
             return f"the sources of {what} may have {float(most):g} together, but {what} is {float(share):g}"
     return None

@@ -30,7 +30,9 @@ _ACCURACY: Final = 1e-9
 _AT_THE_END: Final = 1e-14
 """A target nearer than this to the end of the range, in shares, is at the end."""
 _AT_A_BOUND: Final = 1e-12
-"""A sum nearer than this part of a bound to it is at the bound."""
+"""A share nearer than this part of a bound to it is at the bound."""
+_DUST: Final = 1e-15
+"""What is less than this of all training is the rounding of larger shares, and no share or room of its own."""
 _TINY: Final = float(np.finfo(np.float64).tiny)
 
 Floats = NDArray[np.float64]
@@ -230,17 +232,22 @@ def _dual_residual(shares: Floats, tilt: float, log_preferred: Floats, given: Co
 
 def _exchanges(shares: Floats, given: Constraints) -> Iterator[tuple[Flags, Flags]]:
     """Yield, for every group and column, which datasets can give and which can take: bool[K] each."""
-    gives, takes = shares > _TINY, shares < given.upper * (1 - _AT_A_BOUND)
+    gives, takes = shares > _DUST, _below(shares, given.upper)
     for h in range(len(given.group_low)):
         inside = given.group == h
         yield gives & inside, takes & inside
     sums = _group_sums(shares, given)
     # The last entry stands for no group (-1).
-    can_give = np.append(sums > given.group_low * (1 + _AT_A_BOUND), True)[given.group]
-    can_take = np.append(sums < given.group_high * (1 - _AT_A_BOUND), True)[given.group]
+    can_give = np.append(_below(given.group_low, sums), True)[given.group]
+    can_take = np.append(_below(sums, given.group_high), True)[given.group]
     for g in range(len(given.column_shares)):
         inside = given.column == g
         yield gives & can_give & inside, takes & can_take & inside
+
+
+def _below(low: Floats, high: Floats) -> Flags:
+    """Whether one is clearly below the other."""
+    return low < high * (1 - _AT_A_BOUND) - _DUST
 
 
 def _movable(rank: Floats, shares: Floats, room: Floats, gives: Flags, takes: Flags) -> float:

@@ -87,7 +87,7 @@ def plan(
     settings
         What is wanted.
     shares
-        The smallest and the largest share of the sources that have one.
+        The smallest and the largest share of sources; default, and for those not named: 0 and 1.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def plan(
         settings.sequence_length,
         settings.almr_basis,
         settings.domains,
-        shares or {},
+        {name: bounds for name, bounds in (shares or {}).items() if bounds != (0.0, 1.0)},
         settings.strategy,
         settings.temperature,
         settings.weights,

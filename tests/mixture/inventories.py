@@ -34,14 +34,17 @@ REALISTIC = inventory(
 
 @st.composite
 def inventories(draw: st.DrawFn, largest: int = 40) -> Inventory:
-    """Draw up to ``largest`` datasets of 1e5 to 1e13 tokens; some sources have two languages."""
+    """Draw up to ``largest`` datasets of 1e5 to 1e13 tokens, some empty or alike; some sources have two languages."""
     count = draw(st.integers(1, largest))
     rows = []
+    sizes = st.one_of(st.floats(5, 13).map(lambda power: int(10**power)), st.sampled_from([0, 10**6, 10**9]))
     for k in draw(st.permutations(range(count))):
         domain, cap = draw(st.sampled_from(DOMAINS)), draw(st.sampled_from([0.5, 1.0, 1.9, 4.0, 16.0]))
         for language in draw(st.sampled_from([["zh"], ["en"], ["en"], ["en", "zh"]]))[: largest - len(rows)]:
             share = draw(st.integers(5000, 10_000) if language == "zh" else st.integers(0, 2000)) / 10_000
-            rows.append((f"source{k:02}-{language}", int(10 ** draw(st.floats(5, 13))), domain, share, cap))
+            rows.append((f"source{k:02}-{language}", draw(sizes), domain, share, cap))
+    if not any(row[1] for row in rows):
+        rows[0] = (rows[0][0], 10**6, *rows[0][2:])
     return inventory(*rows)
 
 

@@ -43,7 +43,7 @@ def test_shares_of_sources_are_kept_and_printed_where_they_bind(four):
     assert abs(found["wiki"] - 0.1) <= 0.5 / manifest.samples
     assert found["zhihu"] >= 0.2
     assert abs(manifest.almr.realised - 0.33) <= 0.5 / manifest.samples
-    assert manifest.shares == {"wiki": (0.1, 0.1), "zhihu": (0.2, 1.0)}
+    assert manifest.shares == {"en": (0, 1), "zh": (0, 1), "wiki": (0.1, 0.1), "zhihu": (0.2, 1.0)}
     assert "binding: " in ran.stdout
     assert "zhihu: min_share 0.2" in ran.stdout
     assert "target 0.33 (label), realised 0.3" in ran.stdout and "measured 0.3" in ran.stdout

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mixer.errors import InfeasibleError
 from mixer.mixture.inventory import most_samples
-from mixer.mixture.settings import MixtureSettings
+from mixer.mixture.settings import MixtureSettings, decimal
 from mixer.mixture.weights import Inventory, Target, largest_training, plan, solve, too_small
 from tests.mixture.inventories import DOMAINS, REALISTIC, inventory
 
@@ -217,6 +217,41 @@ def test_five_hundred_datasets_take_well_under_a_second(basis):
     with pytest.raises(InfeasibleError, match="--almr"):
         solve(found, replace(target, almr=0.9), int(found.tokens.sum()))
     assert time.process_time() - start < 3
+
+
+def test_a_hundred_sources_with_shares_of_their_own_are_exact_together():
+    random = np.random.default_rng(11)
+    sources = [f"s{k:03}" for k in range(100)]
+    rows = [
+        (f"{source}-{language}", int(10 ** random.uniform(9, 12)), DOMAINS[k % 4], float(language == "zh"), 16.0)
+        for k, source in enumerate(sources)
+        for language in ("en", "zh")
+    ]
+    found = inventory(*rows)
+    wanted = dict(zip(sources, random.dirichlet(np.ones(100)).round(5), strict=True))
+    shares = {name: (float(wanted[name]), float(wanted[name])) for name in sources[:40]}
+    shares |= {name: (float(wanted[name]) / 2, float(wanted[name])) for name in sources[40:60]}
+    shares |= {name: (float(wanted[name]) / 2, 1.0) for name in sources[60:90]}
+    target = Target(0.33, 2048, domains={"math": 0.27, "code": 0.23}, shares=shares, strategy="unimax")
+    mixture = solve(found, target, 1_700 * 10**9)
+    samples = mixture.samples
+    assert abs(int(mixture.n[found.additional].sum()) - 0.33 * samples) <= 0.5
+    total = {name: int(mixture.n[np.array(found.source) == name].sum()) for name in sources}
+    for name in sources[:40]:
+        assert abs(total[name] - decimal(wanted[name]) * samples) <= Fraction(1, 2)
+    for name, (low, high) in shares.items():
+        assert low == high or decimal(low) * samples <= total[name] <= decimal(high) * samples
+    for name, share in target.domains.items():
+        assert abs(int(mixture.n[np.array(found.domain) == name].sum()) - decimal(share) * samples) <= Fraction(1, 2)
+
+
+def test_a_smallest_share_that_the_ratio_leaves_no_room_for_is_a_part_of_a_sample_off():
+    found = inventory(("a-zh", 10**9, "web", 1, 4), ("b-en", 10**9, "web", 0, 4), ("c-en", 10**9, "web", 0, 4))
+    target = Target(0.33, 100, shares={"a": (0.33, 1.0), "b": (0.305, 1.0)})
+    mixture = solve(found, target, 101 * 100)
+    assert mixture.n.tolist() == [33, 34, 34]  # 33.33 and at least 30.8
+    held = replace(target, shares={"a": (0.0, 1.0), "b": (0.331, 0.332)})  # 33.4 to 33.5 samples
+    assert int(solve(found, held, 101 * 100).n[1]) in (33, 34)
 
 
 def _blend(weights, samples):

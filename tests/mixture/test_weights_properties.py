@@ -62,11 +62,11 @@ def _preferred(found, target):
     total = {name: sum(found.tokens[k] for k, s in enumerate(found.source) if s == name) for name in found.source}
     wish = {
         "proportional": lambda name: total[name],
-        "temperature": lambda name: math.exp(math.log(total[name]) / target.temperature),
+        "temperature": lambda name: math.exp(math.log(max(total[name], 1)) / target.temperature),
         "unimax": lambda name: 1.0,
         "weights": lambda name: target.weights[name],
     }[target.strategy]
-    shares = np.array([wish(s) * (found.tokens[k] / total[s]) for k, s in enumerate(found.source)], float)
+    shares = np.array([wish(s) * (found.tokens[k] / max(total[s], 1)) for k, s in enumerate(found.source)], float)
     return shares / shares.sum()
 
 
