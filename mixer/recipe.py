@@ -20,7 +20,7 @@ from mixer.documents import METADATA
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
-from mixer.filters.settings import CheckOverrides, Domain, FilterSettings, LanguageSettings, Overrides
+from mixer.filters.settings import CheckOverrides, Domain, FilterSettings, LanguageSettings, Overrides, PrivacySettings
 from mixer.mixture.settings import MixtureSettings, ShareSettings, contradiction, weights_fault
 from mixer.mixture.weightfile import read_weights
 from mixer.sources.settings import SourceSettings
@@ -91,6 +91,9 @@ class Recipe(BaseModel):
         default_factory=list, description="Lists of URLs, domains, ids or texts that must go."
     )
     custom: list[CustomFilter] = Field(default_factory=list, description="Filters of your own, asked after the rules.")
+    privacy: PrivacySettings = Field(
+        default_factory=PrivacySettings, description="What stands in the place of personal data and secrets."
+    )
     dedup: DedupSettings = Field(default_factory=DedupSettings, description="Which duplicates are removed.")
 
     @field_validator("sources", "custom")

@@ -1,6 +1,6 @@
 """What happens to every batch of a source after reading, and what decides it.
 
-    block lists -> language -> edits -> script -> rules -> the user's own filters
+    block lists -> language -> edits -> script -> rules -> the user's own filters -> privacy
 
 ``prepare`` takes whole corpora through these steps, ``funnel`` a few files. Files that the steps need are found and
 hashed before anything is read.
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mixer.documents import Batch, split
+from mixer.filters import privacy
 from mixer.filters.attached import Attachment, attach
 from mixer.filters.blocklists import LoadedList, block
 from mixer.filters.custom import CustomFilter, ask, code_of, load
@@ -76,6 +77,7 @@ def identity(recipe: Recipe, source: Source, attachments: Attachments) -> list[A
         [source.domain, source.language, source.programming_language],
         [recipe.mixture.additional_language, recipe.mixture.base_languages],
         recipe.language.model_dump(mode="json"),
+        recipe.privacy.model_dump(mode="json"),
         {language: [(check.name, value) for check, value in in_force] for language, in_force in checks.items()},
         [(each.column, each.kind, attachments[each.file].digest) for each in lists],
         [(own.model_dump(mode="json", exclude={"fasttext"}), file.digest) for own, file in found],
@@ -88,7 +90,7 @@ class Steps:
     def __init__(self, recipe: Recipe, source: Source, attachments: Attachments) -> None:
         accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
         model, checks = load_model(), checks_of(recipe, source)
-        edits, rules = editbook(checks), rulebook(checks)
+        edits, rules, redactors = editbook(checks), rulebook(checks), privacy.editors(recipe.privacy)
         self._record = partial(record, domain=source.domain, checks=checks)
         lists = [LoadedList(each, attachments[each.file]) for each in recipe.blocklists if source.carries(each)]
         own = [
@@ -102,6 +104,7 @@ class Steps:
             "script": add_script,
             "rules": lambda batch: judge(batch, rules, source.programming_language),
             "custom": lambda batch: reduce(lambda found, step: step(found), own, batch),
+            "privacy": lambda batch: edit(batch, edits, redactors),
         }
 
     def __call__(self, batch: Batch) -> tuple[Batch, Batch]:

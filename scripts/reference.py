@@ -14,7 +14,7 @@ from mixer.dedup.settings import DedupSettings, MinhashSettings
 from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
 from mixer.filters.page import markdown as rules_page
-from mixer.filters.settings import LanguageSettings, Overrides
+from mixer.filters.settings import LanguageSettings, Overrides, PrivacySettings
 from mixer.mixture.settings import MixtureSettings
 from mixer.recipe import Recipe, Source
 from mixer.sources.settings import DatasetSettings
@@ -33,6 +33,7 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
         "A list. What is on one is dropped for `blocklist.<kind>`, before all else.",
     ),
     ("`custom`", CustomFilter, "A list. Filters of your own, asked about what the rules keep."),
+    ("`privacy`", PrivacySettings, "Placeholders; [privacy.md](privacy.md) says what they replace."),
     ("`dedup`", DedupSettings, "Exact and near duplicates, over all sources together."),
     ("`dedup.minhash`", MinhashSettings, "`false` switches near duplicates off."),
 ]

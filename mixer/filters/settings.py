@@ -135,6 +135,32 @@ class LanguageSettings(BaseModel):
         return self.thresholds.get(language, self.threshold)
 
 
+PLACEHOLDER = r"[<\[{(|【〔《〈]{1,2}[^\W\d]{1,19}[>\]})|】〕》〉]{1,2}"
+"""A word of letters and underscores in brackets: nothing that is found can lie in it, or reach over its brackets."""
+
+
+def _bracketed(given: str) -> str:
+    """Refuse what a later search might take for personal data."""
+    if not re.fullmatch(PLACEHOLDER, given):
+        raise ValueError(f"{given!r} is no placeholder; give a word of letters in brackets, like <EMAIL> or 【邮箱】")
+    return given
+
+
+Placeholder: TypeAlias = Annotated[str, AfterValidator(_bracketed)]
+
+
+class PrivacySettings(BaseModel):
+    """What stands where personal data and secrets stood; which kinds are looked for, ``filters`` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    email: Placeholder = Field("<EMAIL>", description="Placeholder of e-mail addresses: a word in brackets.")
+    ip_address: Placeholder = Field("<IP_ADDRESS>", description="The same for IPv4 and IPv6 addresses.")
+    phone: Placeholder = Field("<PHONE>", description="The same for Chinese mobile numbers.")
+    id_number: Placeholder = Field("<ID_NUMBER>", description="The same for Chinese identity numbers.")
+    secret: Placeholder = Field("<SECRET>", description="The same for keys, tokens and private key blocks.")
+
+
 def resolve(
     filters: FilterSettings, source_overrides: Overrides, domain: Domain, language: str
 ) -> list[tuple[Check, Value]]:

@@ -6,7 +6,7 @@ a recipe, their JSON Schema, ``mixer rules``, the documentation) is derived from
 
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.check import Check, Edit, Rule
-from mixer.filters.families import c4, chinese, code, conversion, document, fineweb, gopher
+from mixer.filters.families import c4, chinese, code, conversion, document, fineweb, gopher, privacy
 
 TABLE: tuple[Check, ...] = (
     *document.CHECKS,
@@ -16,6 +16,7 @@ TABLE: tuple[Check, ...] = (
     *chinese.CHECKS,
     *code.CHECKS,
     *conversion.CHECKS,
+    *privacy.CHECKS,
 )
 RULES = tuple(check for check in TABLE if isinstance(check, Rule))
 EDITS = tuple(check for check in TABLE if isinstance(check, Edit))

@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from mixer.errors import RecipeError
+from mixer.filters import privacy
 from mixer.filters.edits import EDITORS
 from mixer.filters.settings import (
     CheckOverrides,
@@ -14,6 +15,7 @@ from mixer.filters.settings import (
     FilterSettings,
     LanguageSettings,
     Overrides,
+    PrivacySettings,
     checkbook,
     resolve,
 )
@@ -28,7 +30,8 @@ class Source(BaseModel):
 def in_force(domain, language, filters=None, source=None):
     settings = FilterSettings.model_validate(filters or {})
     overrides = Source.model_validate({"filters": source or {}}).filters
-    return {rule.name: threshold for rule, threshold in resolve(settings, overrides, domain, language)}
+    found = resolve(settings, overrides, domain, language)
+    return {check.name: value for check, value in found if check.family != "privacy"}
 
 
 def test_the_table_is_sound():
@@ -44,7 +47,8 @@ def test_the_table_is_sound():
             assert profile in PROFILES and profile != "default"
             assert check.read(value) == value
     assert all(rule.statistic in STATISTICS and rule.unit for rule in RULES)
-    assert sorted(name for names, _ in EDITORS for name in names) == sorted(edit.name for edit in EDITS)
+    editors = (*EDITORS, *privacy.editors(PrivacySettings()))
+    assert sorted(name for names, _ in editors for name in names) == sorted(edit.name for edit in EDITS)
     assert {profile for check in TABLE for profile in check.profiles} == set(PROFILES) - {"default"}
 
 
@@ -119,8 +123,8 @@ def test_a_profile_replaces_the_defaults_and_own_values_win():
 
 def test_rules_stand_in_the_order_of_the_table():
     for domain in get_args(Domain):
-        names = [rule.name for rule, _ in resolve(FilterSettings(), Overrides(), domain, "en")]
-        assert names == [rule.name for rule in RULES if rule.name in names]
+        names = [check.name for check, _ in resolve(FilterSettings(), Overrides(), domain, "en")]
+        assert names == [check.name for check in TABLE if check.name in names]
 
 
 def test_a_rulebook_has_the_rules_of_each_language():
