@@ -33,7 +33,13 @@ from mixer.text.utf8 import buffers
 FIELDS = ("raw_content", "content", "正文", "text", "html", "markdown", "original_text", "context", "title")
 SURE = 0.65
 """FineWeb's threshold for whole documents: above it fastText's label is worth agreeing with."""
+ACCEPTED = ("en", "zh")
 BATCH = 2048
+HEADS = {
+    "labels": ("file", "documents", "equal", "whole >= 0.65", "of these equal", "whole → ours of these", "uncertain",
+               "other", "MB/s ours", "whole"),
+    "scripts": ("file", "zh", *SCRIPTS, "OpenCC agrees", "OpenCC → ours"),
+}  # fmt: skip
 
 
 def records(path):
@@ -104,8 +110,6 @@ def labels(root, pattern, examples):
     """Our label against fastText's of the whole document."""
     model, settings = lid.load_model(), LanguageSettings()
     lid.detect(pa.array(["warm up", "这是中文"], pa.large_string()), settings, model)
-    print("| file | documents | equal | of those with whole score >= 0.65 | equal | ours differ: whole → ours "
-          "| uncertain | MB/s ours | whole |\n|---|" + "---:|" * 4 + "---|" + "---:|" * 3)  # fmt: skip
     for name, variant, texts in documents(root, pattern):
         size = sum(len(text.encode()) for text in texts) / 1e6
         start = time.process_time()
@@ -121,13 +125,13 @@ def labels(root, pattern, examples):
         equal = [a == b for a, (b, _) in zip(ours, whole, strict=True)]
         sure = [score >= SURE for _, score in whole]
         differing = Counter(f"{b} → {a}" for a, (b, s) in zip(ours, whole, strict=True) if a != b and s >= SURE)
-        uncertain = sum(s < settings.threshold_of(a) or a == "und" for a, s in zip(ours, scores, strict=True))
+        low = [b < settings.threshold_of(a) or a == "und" for a, b in zip(ours, scores, strict=True)]
+        other = sum(a not in ACCEPTED and not b for a, b in zip(ours, low, strict=True))
         told = ", ".join(f"{pair} {count}" for pair, count in differing.most_common(4))
         agreeing = sum(a and b for a, b in zip(equal, sure, strict=True))
-        speeds = (size / max(middle - start, 1e-6), size / max(end - middle, 1e-6))
-        print(f"| {name} {variant} | {len(texts):,} | {sum(equal) / len(texts):.2%} | {sum(sure):,} | "
-              f"{agreeing / max(sum(sure), 1):.2%} | {told} | {uncertain / len(texts):.2%} | "
-              f"{speeds[0]:.0f} | {speeds[1]:.0f} |", flush=True)  # fmt: skip
+        row(f"{name} {variant}", len(texts), sum(equal) / len(texts), sum(sure), agreeing / max(sum(sure), 1), told,
+            sum(low) / len(texts), other / len(texts), f"{size / max(middle - start, 1e-3):.0f}",
+            f"{size / max(end - middle, 1e-3):.0f}")  # fmt: skip
         if examples:
             for text, a, score, (b, s) in zip(texts, ours, scores, whole, strict=True):
                 low = score < settings.threshold_of(a) or a == "und"
@@ -141,7 +145,6 @@ def writings(root, pattern, examples):
 
     to_simplified, to_traditional = opencc.OpenCC("t2s"), opencc.OpenCC("s2t")
     model, settings = lid.load_model(), LanguageSettings()
-    print("| file | zh | " + " | ".join(SCRIPTS) + " | OpenCC agrees | OpenCC → ours |\n|---|" + "---:|" * 6 + "---|")
     for name, variant, texts in documents(root, pattern):
         found, _ = lid.detect(pa.array(texts, pa.large_string()), settings, model)
         texts = [text for text, label in zip(texts, found, strict=True) if label == "zh"]
@@ -157,8 +160,14 @@ def writings(root, pattern, examples):
         ours = Counter(SCRIPTS[code] for code in codes)
         told = ", ".join(f"{a} → {b} {n}" for (a, b), n in pairs.most_common() if a != b)
         agreed = sum(n for (a, b), n in pairs.items() if a == b)
-        print(f"| {name} {variant} | {len(texts):,} | " + " | ".join(f"{ours[key]:,}" for key in SCRIPTS)
-              + f" | {agreed / len(texts):.2%} | {told} |", flush=True)  # fmt: skip
+        row(f"{name} {variant}", len(texts), *(ours[key] for key in SCRIPTS), agreed / len(texts), told)
+
+
+def row(*cells):
+    """Print a row of the table: shares in percent, counts with commas."""
+    written = (f"{cell:.2%}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell.strip()
+               for cell in cells)  # fmt: skip
+    print(f"| {' | '.join(written)} |", flush=True)
 
 
 def opencc_script(text, to_simplified, to_traditional):
@@ -177,6 +186,8 @@ def opencc_script(text, to_simplified, to_traditional):
 def main():
     which, *rest = sys.argv[1:]
     root = Path(os.environ["MIXER_DATA"])
+    row(*HEADS[which])
+    row(*("---" if head.startswith(("file", "whole →", "OpenCC →")) else "---:" for head in HEADS[which]))
     for pattern in rest or ("en/*", "zh/*", "math/*", "sft/*", "code/*", "dpo/*", "benchmarks/**/*"):
         {"labels": labels, "scripts": writings}[which](root, pattern, bool(rest))
 

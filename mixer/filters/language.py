@@ -61,7 +61,7 @@ and digits are a good part of what fastText knows it by. Of 974 short instructio
 below 0.4 instead of 236; of 5,352 lines and headings of Wikipedia, 77 more are kept."""
 _DECIDES = 0.65
 """Score from which the whole document's label takes the place of its samples' (FineWeb's threshold), unless these found
-Chinese, which code around it hides."""
+Chinese, which code around it hides; and score of the samples from which it is not asked."""
 _ONE_LINE = bytes.maketrans(b"\n\0", b"  ")
 _LONGEST_WORD = 256  # bytes after which a run of letters is cut
 _TRIMMED = np.zeros(128, np.bool_)
@@ -135,11 +135,13 @@ def detect(
     script = _by_script(data, offsets, settings)
     labels, scores = script.labels.copy(), np.where(script.decided, script.scores, np.float32(0))
     rows = np.flatnonzero(~script.decided & (script.letters > 0))
+    sizes = np.diff(offsets)
+    unsure: list[int] = []
     for parts, part_bytes in _ROUNDS:
         sample, ends = samples(data, offsets, rows, CLASSES, _TRIMMED, parts, part_bytes)
         lines, cuts = sample.tobytes(), ends.tolist()
         prose = _by_script(sample, ends, settings)
-        unsure = []
+        larger: list[int] = []
         for index, row in enumerate(rows.tolist()):
             found, score = _predict(model, lines[cuts[index] : cuts[index + 1]])
             if prose.decided[index]:
@@ -148,10 +150,10 @@ def detect(
                 found, score = _CHINESE, script.scores[row]
             labels[row], scores[row] = found, score
             if score < _SURE or score < settings.threshold_of(found):
-                unsure.append(row)
-        rows = np.array(unsure, np.int64)
-    for row in rows.tolist():
-        if labels[row] != UNDETERMINED and offsets[row + 1] - offsets[row] <= _WHOLE:
+                (larger if sizes[row] > parts * part_bytes else unsure).append(row)
+        rows = np.array(larger, np.int64)
+    for row in [*unsure, *rows.tolist()]:
+        if labels[row] != UNDETERMINED and scores[row] < _DECIDES and sizes[row] <= _WHOLE:
             line = data[offsets[row] : offsets[row + 1]].tobytes().translate(_ONE_LINE) + b"\n"
             found, score = _predict(model, line)
             same = found == labels[row]
