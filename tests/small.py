@@ -43,9 +43,9 @@ def mixer(*arguments: object) -> Ran:
 
 
 def english(count: int, seed: int = 1) -> list[str]:
-    """Make documents of 80 words; no two are alike."""
+    """Make documents of one sentence of 80 words; no two are alike."""
     rng = random.Random(seed)
-    return [" ".join(rng.choice(WORDS) for _ in range(80)) for _ in range(count)]
+    return [" ".join(rng.choice(WORDS) for _ in range(80)) + "." for _ in range(count)]
 
 
 def chinese(count: int, seed: int = 2) -> list[str]:

@@ -13,7 +13,7 @@ from mixer.inspection.specimens import inspect
 from mixer.inspection.what_if import what_if
 from tests.small import Small, chinese, english, lines, mixer
 
-SHORT = [" ".join(text.split()[:40]) for text in english(2, seed=9)]
+SHORT = [" ".join(text.split()[:40]) + "." for text in english(2, seed=9)]
 REPEATED = "the small green table of that quiet garden under the open light " * 12
 
 
@@ -112,7 +112,7 @@ def test_what_if_tells_what_comes_back_and_what_is_lost(built):
 
 
 def test_what_if_agrees_with_a_build_of_these_thresholds(built, small_tokenizer, tmp_path, kept_server):
-    thresholds = {"gopher.top_2gram": 0.066, "gopher.words": False, "gopher.alphabetic_words": 0.99}
+    thresholds = {"gopher.top_2gram": 0.066, "gopher.words": False, "gopher.alphabetic_words": 0.98}
     change = next(each for each in what_if(built.out, Wanted("en"), thresholds) if each.language == "en")
     other = Small(tmp_path, small_tokenizer)
     other.write("en.jsonl", (built.folder / "en.jsonl").read_bytes())
@@ -183,7 +183,7 @@ def test_rules_prints_the_table_and_its_page():
     assert mixer("rules", "--markdown").stdout == markdown()
     assert "gopher" not in mixer("rules", "chinese").stdout
     web = mixer("rules", "--for", "web/en").stdout
-    assert re.search(r"gopher\.alphabetic_words +0\.65", web) and "chinese." not in web
+    assert re.search(r"gopher\.alphabetic_words +0\.5", web) and "chinese." not in web
     assert re.search(r"gopher\.alphabetic_words +0\.8", mixer("rules", "--profile", "gopher").stdout)
 
 

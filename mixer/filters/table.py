@@ -6,13 +6,14 @@ a recipe, their JSON Schema, ``mixer rules``, the documentation) is derived from
 
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.check import Check, Edit, Rule
-from mixer.filters.families import c4, chinese, code, conversion, document, fineweb, gopher, privacy
+from mixer.filters.families import c4, chinese, code, conversion, document, english, fineweb, gopher, privacy
 
 TABLE: tuple[Check, ...] = (
     *document.CHECKS,
     *gopher.CHECKS,
     *c4.CHECKS,
     *fineweb.CHECKS,
+    *english.CHECKS,
     *chinese.CHECKS,
     *code.CHECKS,
     *conversion.CHECKS,

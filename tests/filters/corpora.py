@@ -25,19 +25,24 @@ def text_of(record):
 
 def texts(name):
     """Return the documents of one file, for example ``en/c4_demo.jsonl.gz``."""
+    return [text_of(record) for record in records(name)]
+
+
+def records(name):
+    """Return the records of one file; a file of plain text is one."""
     folder = os.environ.get("MIXER_DATA")
     if not folder:
         pytest.skip("MIXER_DATA does not name the folder of real corpora")
     path = Path(folder) / name
     if path.suffix == ".parquet":
-        return [text_of(record) for record in pq.read_table(path).to_pylist()]
+        return pq.read_table(path).to_pylist()
     data = path.read_bytes()
     if path.suffix == ".gz":
         data = gzip.decompress(data)
     elif path.suffix == ".zst":
         data = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
     if ".jsonl" in name:
-        return [text_of(json.loads(line)) for line in data.splitlines() if line.strip()]
+        return [json.loads(line) for line in data.splitlines() if line.strip()]
     if ".json" in name:
-        return [text_of(record) for record in json.loads(data)]
-    return [data.decode("utf-8")]
+        return json.loads(data)
+    return [{"text": data.decode("utf-8")}]

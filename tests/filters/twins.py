@@ -209,6 +209,12 @@ def split_sentences(line):
     return [part for part in [*parts, line[begin:]] if alphabetic(part)]
 
 
+def ends_sentence(line):
+    while len(line) > 1 and (line[-1].isspace() or line[-1] in "\"')]}’”»"):
+        line = line[:-1]
+    return line[-1] in TERMINAL_PUNCTUATION
+
+
 def prose_statistics(text):
     lines = [line for line in text.split("\n") if line.strip()]
     n = len(lines)
@@ -218,6 +224,7 @@ def prose_statistics(text):
         "curly_brackets": text.count("{"),
         "sentences": sum(len(split_sentences(line)) for line in text.splitlines()),
         "long_lines": sum(len(line) >= 200 for line in text.split("\n")),
+        "ended_lines": sum(ends_sentence(line) for line in lines) / n if n else 0,
         "stopped_lines": sum(line[-1] in TERMINAL_PUNCTUATION for line in lines) / n if n else 0,
         "short_lines": sum(len(line) <= 30 for line in lines) / n if n else 0,
         "repeated_line_characters": repeated / len(text.replace("\n", "")) if n else 0,

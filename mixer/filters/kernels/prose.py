@@ -27,6 +27,7 @@ PROSE_STATISTICS = (
     "curly_brackets",
     "sentences",
     "long_lines",
+    "ended_lines",
     "stopped_lines",
     "short_lines",
     "repeated_line_characters",
@@ -139,6 +140,30 @@ def _is_lorem_ipsum(data: Bytes, begin: int, end: int, position: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def _is_stop(data: Bytes, end: int, stops: NDArray[np.int32]) -> bool:
+    """Whether the character before ``end``, of which there is one, ends a sentence."""
+    last = end - 1
+    while (data[last] & 0xC0) == 0x80:
+        last -= 1
+    char, _ = decode(data, last)
+    at = int(np.searchsorted(stops, char))
+    return at < len(stops) and stops[at] == char
+
+
+@njit(cache=True, nogil=True)
+def _before_closers(data: Bytes, begin: int, end: int, classes: Classes) -> int:
+    """Return where a line ends without the white space, quotes and brackets at its end; the first character stays."""
+    while True:
+        last = end - 1
+        while (data[last] & 0xC0) == 0x80:
+            last -= 1
+        char, _ = decode(data, last)
+        if last == begin or not (classes[char] & SPACE or (_closes(data, last) and char not in (0x21, 0x2E, 0x3F))):
+            return end
+        end = last
+
+
+@njit(cache=True, nogil=True)
 def prose_statistics(
     data: Bytes,
     offsets: Offsets,
@@ -159,22 +184,23 @@ def prose_statistics(
 
     Returns
     -------
-    float32[documents, 7]: ``PROSE_STATISTICS``.
+    float32[documents, 8]: ``PROSE_STATISTICS``.
 
     - ``lorem_ipsum``, ``curly_brackets``: how often the words stand there, in any case, and how many ``{``.
     - ``sentences``: see the module. ``long_lines``: how many lines have at least ``LONG_LINE`` characters.
-    - Of the lines that are not blank: ``stopped_lines``, the share whose last character (white space too) is one of
-      ``stops``; ``short_lines``, the share of at most ``SHORT_LINE`` characters; ``repeated_line_characters``,
-      characters of those that came before as a share of all characters but newlines.
+    - Of the lines that are not blank: ``ended_lines``, the share that ends in one of ``stops``, past white space and
+      the quotes and brackets that may close after it; ``stopped_lines``, the share whose last character of all is one;
+      ``short_lines``, the share of at most ``SHORT_LINE`` characters; ``repeated_line_characters``, characters of
+      those that came before as a share of all characters but newlines.
     """
-    out = np.zeros((len(rows), 7), np.float32)
+    out = np.zeros((len(rows), 8), np.float32)
     size = largest(offsets, rows)
     keys = np.empty(size, np.uint64)
     lengths = np.empty(size, np.int32)
     table = new_table(size)
     for index in range(len(rows)):
         begin, end = offsets[rows[index]], offsets[rows[index] + 1]
-        lorem = brackets = sentences = long = stopped = short = lines = characters = 0
+        lorem = brackets = sentences = long = ended = stopped = short = lines = characters = 0
         sentence = line = 0  # kinds of their bytes so far, together
         start = position = begin  # of the line, and of what is looked at
         wide = 0  # bytes of the line but the first of each character
@@ -228,12 +254,8 @@ def prose_statistics(
             characters += length
             long += length >= LONG_LINE
             if line & _SOLID:
-                last = position - 1
-                while (data[last] & 0xC0) == 0x80:
-                    last -= 1
-                char, _ = decode(data, last)
-                at = int(np.searchsorted(stops, char))
-                stopped += at < len(stops) and stops[at] == char
+                stopped += _is_stop(data, position, stops)
+                ended += _is_stop(data, _before_closers(data, start, position, classes), stops)
                 short += length <= SHORT_LINE
                 keys[lines], lengths[lines] = xxh64(data, start, position, np.uint64(0)), length
                 lines += 1
@@ -248,7 +270,8 @@ def prose_statistics(
         out[index, 3] = long
         if lines:
             _, repeated = count_duplicates(keys, lengths, lines, table)
-            out[index, 4] = stopped / lines
-            out[index, 5] = short / lines
-            out[index, 6] = repeated / characters
+            out[index, 4] = ended / lines
+            out[index, 5] = stopped / lines
+            out[index, 6] = short / lines
+            out[index, 7] = repeated / characters
     return out
