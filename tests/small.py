@@ -49,9 +49,10 @@ def english(count: int, seed: int = 1) -> list[str]:
 
 
 def chinese(count: int, seed: int = 2) -> list[str]:
-    """Make documents of one sentence of 100 Han characters; no two are alike."""
+    """Make documents of 100 Han characters with a comma amid them; no two are alike."""
     rng = random.Random(seed)
-    return ["".join(chr(0x4E00 + rng.randrange(600)) for _ in range(100)) + "。" for _ in range(count)]
+    halves = ("".join(chr(0x4E00 + rng.randrange(600)) for _ in range(50)) for _ in range(2 * count))
+    return [f"{half}，{next(halves)}" for half in halves]
 
 
 def lines(texts: list[str], field: str = "text") -> bytes:
