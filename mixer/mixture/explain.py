@@ -67,7 +67,7 @@ def explain(inventory: Inventory, allowed: NDArray[np.bool_], target: Target, sa
             too_small(inventory, target.sequence_length) & ~allowed & ~weightless,
             f"shorter than {MIN_SEQUENCES} sequences",
         ),
-        (weightless, "weight 0"),
+        (weightless, "weight or share 0"),
     ):
         if left_out.any():
             causes.append(f"left out, {why}: {_enumerate([inventory.names[k] for k in np.flatnonzero(left_out)])}")

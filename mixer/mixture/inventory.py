@@ -132,15 +132,19 @@ def too_small(inventory: Inventory, sequence_length: int) -> NDArray[np.bool_]:
     return (inventory.tokens > 0) & (inventory.tokens < MIN_SEQUENCES * sequence_length)
 
 
-def usable(inventory: Inventory, sequence_length: int, policy: Literal["refuse", "drop"]) -> NDArray[np.bool_]:
+def usable(
+    inventory: Inventory, wanted: NDArray[np.bool_], sequence_length: int, policy: Literal["refuse", "drop"]
+) -> NDArray[np.bool_]:
     """Which datasets may get samples: bool[K]; those that are too small are refused or left out, as ``policy`` says.
+
+    ``wanted`` is bool[K]: the others get none, whatever their size.
 
     Raises
     ------
     InfeasibleError
         The policy is ``refuse`` and a dataset is too small; the message names each with its tokens.
     """
-    small = too_small(inventory, sequence_length)
+    small = wanted & too_small(inventory, sequence_length)
     if policy == "refuse" and small.any():
         listed = ", ".join(f"{inventory.names[k]} ({inventory.tokens[k]:,} tokens)" for k in np.flatnonzero(small))
         shortest = int(inventory.tokens[small].min()) // MIN_SEQUENCES
@@ -151,4 +155,4 @@ def usable(inventory: Inventory, sequence_length: int, policy: Literal["refuse",
             "declare the language of the source (language: in the recipe), so that no stray language splits off; "
             "or add text",
         )
-    return (inventory.tokens > 0) & ~small
+    return wanted & (inventory.tokens > 0) & ~small

@@ -53,8 +53,9 @@ def log_preferred(inventory: Inventory, allowed: NDArray[np.bool_], target: Targ
 
 
 def unwanted(inventory: Inventory, target: Target) -> NDArray[np.bool_]:
-    """Which datasets shall have nothing, because their source has the weight 0: bool[K]."""
-    if target.strategy != "weights":
-        return np.zeros(len(inventory.names), np.bool_)
-    given = target.weights or {}
-    return np.array([not given.get(source, 0.0) for source in inventory.source], np.bool_)
+    """Which datasets shall have nothing, because their source has the weight 0 or the largest share 0: bool[K]."""
+    nothing = {name for name, (_, high) in target.shares.items() if high == 0}
+    if target.strategy == "weights":
+        given = target.weights or {}
+        nothing |= {name for name in inventory.source if not given.get(name, 0.0)}
+    return np.array([source in nothing for source in inventory.source], np.bool_)

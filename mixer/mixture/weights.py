@@ -105,7 +105,8 @@ def plan(
         settings.weights,
         settings.additional_language,
     )
-    allowed = usable(inventory, settings.sequence_length, settings.small_datasets)
+    wanted = ~unwanted(inventory, target)
+    allowed = usable(inventory, wanted, settings.sequence_length, settings.small_datasets)
     return solve(inventory, target, None if settings.tokens == "max" else settings.tokens, allowed)
 
 
@@ -252,12 +253,12 @@ def _why_left_out(inventory: Inventory, allowed: NDArray[np.bool_], problem: Pro
         return "no training tokens"
     if target.strategy == "weights" and not (target.weights or {}).get(source):
         return f"the weight of {source} is 0"
+    if target.shares.get(source, (0.0, 1.0))[1] == 0:
+        return f"the share of {source} is 0"
     if not allowed[k]:
         return "too small"
     if not problem.caps[k]:
         return f"{inventory.max_epochs[k]:g} epochs are less than one sample"
-    if target.shares.get(source, (0.0, 1.0))[1] == 0:
-        return f"the share of {source} is 0"
     if target.domains.get(inventory.domain[k]) == 0:
         return f"domain {inventory.domain[k]} has the share 0"
     if target.basis == "label" and target.almr == float(not inventory.additional[k]):

@@ -171,6 +171,13 @@ def test_small_datasets_are_refused_with_their_names_and_the_remedies():
     assert plan(found, MixtureSettings(sequence_length=2047)).left_out == {}
 
 
+def test_a_small_dataset_that_shall_have_nothing_is_not_refused():
+    found = inventory(("a-zh", 10**9, "web", 1, 4), ("b-en", 10**9, "web", 0, 4), ("c-en", 1000, "web", 0, 4))
+    weights = MixtureSettings(strategy="weights", weights={"a": 1, "b": 1, "c": 0})
+    assert plan(found, weights).left_out == {"c-en": "the weight of c is 0"}
+    assert plan(found, MixtureSettings(), {"c": (0.0, 0.0)}).left_out == {"c-en": "the share of c is 0"}
+
+
 def test_a_dataset_without_tokens_is_no_small_dataset():
     found = inventory(("a-zh", 10**9, "web", 1, 4), ("b-en", 10**9, "web", 0, 4), ("c-en", 0, "web", 0, 4))
     assert plan(found, MixtureSettings()).left_out == {"c-en": "no training tokens"}
