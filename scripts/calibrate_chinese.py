@@ -2,6 +2,7 @@
 
 MIXER_DATA=FOLDER python scripts/calibrate_chinese.py                  # quantiles of every statistic, as Markdown
 MIXER_DATA=FOLDER python scripts/calibrate_chinese.py --kept           # documents kept under the defaults, by file
+MIXER_DATA=FOLDER python scripts/calibrate_chinese.py --published      # the same under rules as they were published
 MIXER_DATA=FOLDER python scripts/calibrate_chinese.py --dropped NAME   # what the defaults drop of one corpus, to read
 
 The spam is made here, from a fixed seed, out of phrases below and sentences of the real corpora; docs/chinese.md tells
@@ -17,7 +18,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -249,6 +250,58 @@ def quantiles(corpora: dict[str, tuple[str, list[str]]]) -> None:
             print(f"| {' | '.join(row)} |")
 
 
+def ngrams(text: str, n: int) -> list[str]:
+    """Return the n-grams of a text without white space."""
+    solid = "".join(text.lower().split())
+    return [solid[place : place + n] for place in range(len(solid) - n + 1)]
+
+
+def said_twice(text: str) -> float:
+    """ChineseWebText's repetition: 13-grams that occur twice, the first time included, of all 13-grams."""
+    counts = Counter(ngrams(text, 13))
+    return sum(count for count in counts.values() if count > 1) / max(1, counts.total())
+
+
+def distinct_in_duplicates(text: str, n: int) -> float:
+    """MAP-NEO's duplicate n-grams as its code has them: different characters in them, of all characters."""
+    counts = Counter(ngrams(text, n))
+    return len(set("".join(gram for gram, count in counts.items() if count > 1))) / max(1, len(text))
+
+
+def entropy(text: str) -> float:
+    """Entropy of the characters, in nats."""
+    shares = np.array(list(Counter("".join(text.split())).values()), float)
+    shares /= shares.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def hanzi(text: str) -> float:
+    """ChineseWebText's share of Chinese characters: one block of Unicode, of all characters."""
+    return len(re.findall("[\u4e00-\u9fa5]", text)) / len(text)
+
+
+AS_PUBLISHED: dict[str, Callable[[str], bool]] = {
+    "characters > 200": lambda text: len(text) <= 200,
+    "characters <= 10000": lambda text: len(text) > 10_000,
+    "Hanzi >= 0.3": lambda text: hanzi(text) < 0.3,
+    "mean line >= 10": lambda text: len(text) / len(text.split("\n")) < 10,
+    "13-grams <= 0.5": lambda text: said_twice(text) > 0.5,
+    "5-grams <= 0.6": lambda text: distinct_in_duplicates(text, 5) > 0.6,
+    "different > 0.1": lambda text: len(set(text)) / len(text) <= 0.1,
+    "entropy >= 3": lambda text: entropy(text) < 3,
+}
+"""Rules of MAP-NEO and ChineseWebText as their code has them, written down anew: whether they drop a text."""
+
+
+def published(corpora: dict[str, tuple[str, list[str]]], most: int = 200) -> None:
+    """Print what the published rules drop of at most so many documents, evenly taken, of each corpus."""
+    print(f"| corpus | {' | '.join(AS_PUBLISHED)} |\n| --- |{' ---: |' * len(AS_PUBLISHED)}")
+    for name, (_, texts) in corpora.items():
+        chosen = texts[:: -(-len(texts) // most)]
+        shares = (sum(map(drops, chosen)) / len(chosen) for drops in AS_PUBLISHED.values())
+        print(f"| {name} | {' | '.join(f'{share:.0%}' for share in shares)} |")
+
+
 def reasons(domain: str, texts: list[str]) -> list[str]:
     """Return for each text the first rule that objects under the defaults, or an empty string."""
     rulings = resolve(FilterSettings(), Overrides(), domain, "zh")  # type: ignore[arg-type]
@@ -265,6 +318,7 @@ def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kept", action="store_true")
+    parser.add_argument("--published", action="store_true")
     parser.add_argument("--dropped", metavar="NAME")
     arguments = parser.parse_args()
     corpora = load(Path(os.environ["MIXER_DATA"]))
@@ -273,6 +327,8 @@ def main() -> None:
         for reason, text in zip(reasons(domain, texts), texts, strict=True):
             if reason:
                 print(f"--- {reason}, {len(text)} characters\n{text[:600]}\n")
+    elif arguments.published:
+        published(corpora)
     elif arguments.kept:
         print("| corpus | domain | documents | kept | most frequent reasons |\n| --- | --- | ---: | ---: | --- |")
         for name, (domain, texts) in corpora.items():

@@ -52,26 +52,20 @@ def _extend(
     table: Table,
     scratch: NDArray[np.int32],
 ) -> int:
-    """Turn the repeating (n-1)-grams into candidates for repeating n-grams, and return their number.
-
-    A candidate that surely occurs once has the name -1.
-    """
+    """Turn the repeating (n-1)-grams into candidates for repeating n-grams, and return their number."""
     odd, firsts, counts = scratch[0], scratch[1], scratch[2]
     kept = 0
     unlike = 0  # candidates whose last character differs from the one at the first place
-    for entry in range(entries - 1):
-        place = places[entry]
-        if places[entry + 1] != place + 1:
-            continue
-        name = names[entry]
+    for entry in range(entries - 1):  # without branches, which could not be foreseen
+        place, name = places[entry], names[entry]
+        follows = places[entry + 1] == place + 1
         last = chars[place + n - 1]
-        if last != chars[name + n - 1]:
-            keys[unlike] = np.uint64(name) << np.uint64(32) | np.uint64(last)
-            odd[unlike] = kept
-            unlike += 1
-            name = -1
-        places[kept], names[kept] = place, name
-        kept += 1
+        differs = last != chars[name + n - 1]
+        keys[unlike] = np.uint64(name) << np.uint64(32) | np.uint64(last)
+        odd[unlike] = kept
+        unlike += follows & differs
+        places[kept], names[kept] = place, place if differs else name
+        kept += follows
     unlike = keep_repeating(keys, odd, unlike, table)
     name_keys(keys, unlike, table, firsts, counts)
     for entry in range(unlike):
@@ -111,31 +105,30 @@ def _repeated_grams(
         for entry in range(entries):
             place = places[entry]
             tallies[place] = covers[place] = ends[place] = 0
-        for entry in range(entries):
-            if names[entry] >= 0:
-                tallies[names[entry]] += 1
-        kept = 0
-        for entry in range(entries):
-            place, name = places[entry], names[entry]
-            places[kept], names[kept] = place, name
-            kept += name >= 0 and tallies[name] > 1
-        entries = kept
-        if entries == 0:
-            return
         most = 0  # characters covered by one n-gram, or by all that came before
         if n <= _LAST_TOP:
             for entry in range(entries):
                 place, name = places[entry], names[entry]
+                tallies[name] += 1
                 covers[name] += place + n - max(place, ends[name])
                 ends[name] = place + n
-                most = max(most, covers[name])
+                most = max(most, covers[name] if tallies[name] > 1 else 0)
         else:
             end = 0
             for entry in range(entries):
-                place = places[entry]
-                if names[entry] != place:
-                    most += place + n - max(place, end)
-                    end = place + n
+                place, name = places[entry], names[entry]
+                tallies[name] += 1
+                again = name != place
+                most += (place + n - max(place, end)) * again
+                end = place + n if again else end
+        kept = 0
+        for entry in range(entries):
+            place, name = places[entry], names[entry]
+            places[kept], names[kept] = place, name
+            kept += tallies[name] > 1
+        entries = kept
+        if entries == 0:
+            return
         if n <= _LAST_IN_A_ROW:
             if n > _LAST_TOP or count >= SHORTEST:
                 out[_FIRST_GRAM + n - 2] = most / count
