@@ -7,7 +7,7 @@ from mixer.filters.kernels.code import MARKERS
 from mixer.filters.syntax import INDEX, SYNTAXES
 
 BLANK = r"[\t-\r ]"
-TAG = r"""(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[^>"'])*(?:>|\Z)"""
+TAG = rf"""(?:={BLANK}*"[^"]*(?:"|\Z)|={BLANK}*'[^']*(?:'|\Z)|[^>])*(?:>|\Z)"""
 MARKUP = re.compile(
     rf"<!--[\s\S]*?(?:-->|\Z)|<[!?][^>]*(?:>|\Z)"
     rf"|<(?=(script|style)(?![a-z])){TAG}[\s\S]*?(?:</\1{TAG}|\Z)|</?(?=[a-z]){TAG}",
@@ -69,15 +69,16 @@ def code_statistics(text, syntax):
     lines = text.splitlines()
     longest = max(map(len, lines), default=0)
     visible = len(visible_text(text))
-    mean = sum(map(len, lines)) / len(lines) if lines else 0
     head = "\n".join(text.split("\n")[:5]).encode().lower()
+    markers = sum(head.count(marker.encode()) for marker in MARKERS)
+    mean = sum(map(len, lines)) / len(lines) if lines else 0
     return {
         "code_lines": len(lines),
         "code_maximum_line_length": math.nan if syntax.long_lines else longest,
         "code_mean_line_length": math.nan if syntax.long_lines else mean,
         "text_maximum_line_length": longest if syntax.long_lines else math.nan,
         "xml_declarations": b"<?xml version=" in text[:100].encode().lower(),
-        "generated_markers": sum(head.count(marker.encode()) for marker in MARKERS),
+        "generated_markers": math.nan if syntax.name == "text" else markers,
         "html_visible_characters": visible if syntax.html and text else math.nan,
         "html_visible_share": visible / len(text) if syntax.html and text else math.nan,
         "data_characters": len(text) if syntax.data else math.nan,

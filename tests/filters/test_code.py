@@ -9,6 +9,7 @@ import random
 import re
 import textwrap
 import tokenize
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,20 @@ PIECES = [
     *"\"'`/*#-;%!<>{}()[]\\\n\r\t =:,.&ruR01aé天𠮷",
     *("//", "/*", "*/", "--[[", "]]", "<!--", "-->", "{-", "-}", "(*", "*)", "#|", "|#", "#=", "=#", "<#", "#>", "%{"),
     *('"""', "'''", '.\\"', "return /", "= /a/", "\\\n", "\r\n", "  ", "word other words, and "),
-    *("<script>", "</script>", '<a href=">">', "<style ", "&amp;", "&#160;", "<?", "<!doctype html>", "<html", "#!"),
+    *(
+        "<script>",
+        "</script>",
+        '<a href=">">',
+        "<b x= '",
+        '"="',
+        "<style ",
+        "&amp;",
+        "&#160;",
+        "<?",
+        "<!doctype html>",
+        "<html",
+        "#!",
+    ),
     *("<?xml version=", "<?php", "python", "node", "---\n", "%YAML", "key: ", "- ", '{"', "[1", "]", "}", "\ufeff"),
     *("auto-generated", "DO NOT EDIT.", "This File is Generated", "@generated", "\x1c", "\x85", "\u2028"),
 ]
@@ -209,6 +223,59 @@ def test_comments_of_real_python_are_those_of_its_tokenizer():
     assert [np.float32(comments_of_python(text)) for text in texts] == shares.tolist()
 
 
+class Visible(HTMLParser):
+    """Python's parser, of which BigCode asks the visible text."""
+
+    def __init__(self):
+        super().__init__()
+        self.characters, self.hidden = 0, None
+
+    def handle_starttag(self, tag, _):
+        self.hidden = tag if tag in ("script", "style") else self.hidden
+
+    def handle_endtag(self, tag):
+        self.hidden = None if tag == self.hidden else self.hidden
+
+    def handle_data(self, data):
+        self.characters += 0 if self.hidden else len(data)
+
+
+def visible_characters(page):
+    parser = Visible()
+    parser.feed(page)
+    parser.close()
+    return parser.characters
+
+
+def test_visible_characters_of_html_are_those_of_its_parser():
+    page = """<!DOCTYPE html><html><head><style>p {color: red}</style><SCRIPT src='a>b'>if (a < b) "</p>"</SCRIPT>
+    </head><body class = "a > b" data-x=c><!-- a > b --><p "="">5 < 6 &amp; 7 &#62; 天<br/>&zzz </body>"""
+    (count,) = measured([page])["html_visible_characters"]
+    assert count == visible_characters(page)
+
+
+@pytest.mark.real_data
+def test_visible_characters_of_real_pages_are_those_of_the_parser():
+    pages = corpora.texts("html/readability_pages.jsonl.zst")
+    found = measured(pages, np.full(len(pages), INDEX["html"], np.uint8))["html_visible_characters"]
+    same = [visible_characters(page) == count for page, count in zip(pages, found, strict=True)]
+    assert sum(same) >= len(pages) - 2  # parsers of other Pythons differ in broken pages
+
+
+@pytest.mark.real_data
+def test_lines_and_shares_are_those_of_bigcode():
+    texts = code_files()["text"].to_pylist()[::10]
+    names = ["code_maximum_line_length", "code_mean_line_length", "alphanumeric_share", "alphabetic_share"]
+    found = measured(texts, names=names)
+    for row, text in enumerate(texts):
+        lengths = [len(line) for line in text.splitlines()]
+        counts = sum(map(str.isalnum, text)), sum(map(str.isalpha, text))
+        expected = max(lengths), sum(lengths) / len(lengths), counts[0] / len(text), counts[1] / len(text)
+        assert all(np.isnan(found[name][row]) for name in names[:2]) or [found[name][row] for name in names] == [
+            np.float32(value) for value in expected
+        ]
+
+
 def reasons(documents, profile=None, **metadata):
     batch = make_batch(["x.jsonl"] * len(documents), range(len(documents)), documents, metadata)
     batch = set_column(batch, "language", pa.array(["code"] * len(documents)))
@@ -250,6 +317,7 @@ PAGE = "<!DOCTYPE html><p>" + "words of a page " * 9 + "</p>"
             "generated_markers",
         ),
         ("# Do not edit without a benchmark.\n" + "x = 1\n" * 30, "a.py", None, None, None),
+        ("Q: why is this file auto-generated, and how do I stop the tool from doing so?", None, None, None, None),
         ("x = 1\n" * 6 + "# auto-generated\n", "a.py", None, None, None),
         (
             "# key\n" + '"' + "QUJDREVG" * 129 + '"',

@@ -74,7 +74,7 @@ CHECKS: tuple[Check, ...] = (
     Rule(
         "code.generated_markers",
         _STARCODER2,
-        "Marks of generated files in the first five lines, such as `auto-generated`.",
+        "Marks of generated files in the first five lines, such as `auto-generated`; not of Markdown and plain text.",
         statistic="generated_markers",
         comparison="at_most",
         unit="marks",
