@@ -9,6 +9,9 @@ from mixer.plan import Plan
 from mixer.recipe import Recipe
 from mixer.sources.plan import FilePiece
 
+SKIPPED = 6
+"""Kinds of skipped records that a note names."""
+
 
 def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> None:
     """Hold every source against its promises.
@@ -22,12 +25,19 @@ def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> None:
     """
     read: dict[str, int] = {source.name: 0 for source in recipe.sources}
     rejected = dict(read)
+    skipped: Counter[str] = Counter()
     for receipt in prepared:
         name = receipt.task.rsplit("/", 1)[0]
         read[name] += receipt.counts["documents"]
         rejected[name] += receipt.counts["rejected"]
+        skipped[name] += sum(receipt.counts["skipped"].values())
     for source in recipe.sources:
         name, records = source.name, read[source.name] + rejected[source.name]
+        if not records and skipped[name]:
+            raise RecipeError(
+                f"source {name!r} is empty: none of its {skipped[name]:,} records holds a page of text",
+                "name the files that hold responses, or remove it",
+            )
         if not records:
             raise RecipeError(f"source {name!r} is empty: its files hold no records", "correct its paths, or remove it")
         if rejected[name] > source.max_rejected * records:
@@ -60,6 +70,11 @@ def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]
         counts = [receipt.counts for receipt in receipts if receipt.task.rsplit("/", 1)[0] == name]
         if rejected := sum(count["rejected"] for count in counts):
             found.append(f"source {name!r}: records that could not be read: {rejected:,}; see rejected/{name}/")
+        skipped = sum((Counter(count["skipped"]) for count in counts), Counter())
+        if skipped:
+            kinds = ", ".join(f"{what} {count:,}" for what, count in skipped.most_common(SKIPPED))
+            more = ", ..." if len(skipped) > SKIPPED else ""
+            found.append(f"source {name!r}: skipped, as no pages of text: {skipped.total():,} records ({kinds}{more})")
         reasons = sum((Counter(count["reasons"]) for count in counts), Counter())
         if not survivors[name]["documents"]:
             worst = ", ".join(f"{reason} {dropped:,}" for reason, dropped in reasons.most_common(3))

@@ -65,9 +65,9 @@ class Prepare:
 
         Returns
         -------
-        ``documents`` read and ``bytes`` of their text; ``rejected`` records; ``reasons``, dropped documents by rule;
-        ``edits``, by name how many and in how many documents; ``languages``, for each label ``documents`` and ``kept``,
-        and ``scripts``, the same for each way of writing Chinese.
+        ``documents`` read and ``bytes`` of their text; ``rejected`` records; ``skipped``, records that are no documents
+        by kind; ``reasons``, dropped documents by rule; ``edits``, by name how many and in how many documents;
+        ``languages``, for each label ``documents`` and ``kept``, and ``scripts``, the same for each way of writing Chinese.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Prepare:
         with ExitStack() as files:
             sinks = _Sinks(task.id, outputs, files, self.recipe.dedup.minhash or None)
             steps = Steps(self.recipe, source, self.attachments)
-            for batch in read(task.payload, source, sinks.reject):
+            for batch in read(task.payload, source, sinks.reject, counts.skip):
                 kept, dropped = steps(batch)
                 sinks.write(kept, dropped)
                 size = counts.add(batch, kept, dropped)
@@ -126,6 +126,7 @@ class _Counts:
     def __init__(self) -> None:
         self.documents = self.bytes = 0
         self.reasons: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
         self.edits: Counter[str] = Counter()
         self.edited: Counter[str] = Counter()
         self.read: dict[str, Counter[str]] = {"language": Counter(), "script": Counter()}
@@ -148,6 +149,10 @@ class _Counts:
             seen.update(_tally(kept, column))
         return size
 
+    def skip(self, what: str) -> None:
+        """Count a record that is no document."""
+        self.skipped[what] += 1
+
     def summary(self) -> dict[str, Any]:
         """Return JSON values, sorted."""
         labels = {
@@ -159,6 +164,7 @@ class _Counts:
         return {
             "documents": self.documents,
             "bytes": self.bytes,
+            "skipped": {what: self.skipped[what] for what in sorted(self.skipped)},
             "reasons": reasons,
             "edits": edits,
             "languages": labels["language"],

@@ -17,7 +17,7 @@ from mixer.filters.page import markdown as rules_page
 from mixer.filters.settings import LanguageSettings, Overrides, PrivacySettings
 from mixer.mixture.settings import MixtureSettings
 from mixer.recipe import Recipe, Source
-from mixer.sources.settings import DatasetSettings
+from mixer.sources.settings import DatasetSettings, HtmlSettings
 
 DOCS = Path(__file__).parent.parent / "docs"
 GENERATED = "<!-- written by scripts/reference.py; change the code it reads instead -->\n"
@@ -26,6 +26,7 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ("`mixture`", MixtureSettings, "What training shall see."),
     ("`sources`", Source, "A list; its order is priority when duplicates meet."),
     ("`sources[].datasets`", DatasetSettings, "A Hugging Face dataset, in place of `paths`."),
+    ("`sources[].html`", HtmlSettings, "`true` takes the defaults."),
     ("`language`", LanguageSettings, "Language identification: script first, then fastText."),
     (
         "`blocklists`",

@@ -129,7 +129,9 @@ _CODECS: dict[Compression, Callable[[], Any]] = {
 _ERRORS = (zlib.error, zstandard.ZstdError, lzma.LZMAError, OSError, EOFError)
 
 
-def decompressed(chunks: Iterable[bytes], compression: Compression) -> Iterator[bytes]:
+def decompressed(
+    chunks: Iterable[bytes], compression: Compression, begins: Callable[[int, int], None] = lambda *_: None
+) -> Iterator[bytes]:
     """Decompress a stream of chunks, one member or frame after the other.
 
     Zero bytes between and after members are padding. Everything that can be decompressed is handed out before an error.
@@ -140,6 +142,8 @@ def decompressed(chunks: Iterable[bytes], compression: Compression) -> Iterator[
         The compressed bytes, in pieces of any size.
     compression
         Which codec.
+    begins
+        Called when a member or frame begins, with the bytes put out before it and its position in the input.
 
     Yields
     ------
@@ -154,7 +158,7 @@ def decompressed(chunks: Iterable[bytes], compression: Compression) -> Iterator[
         The input is no such archive, or a checksum is wrong.
     """
     codec: Any = None
-    position = 0  # compressed bytes taken in
+    position = put_out = 0  # compressed bytes taken in, decompressed bytes handed out
     for chunk in chunks:
         position += len(chunk)
         rest = chunk
@@ -164,8 +168,11 @@ def decompressed(chunks: Iterable[bytes], compression: Compression) -> Iterator[
                 if not rest:
                     break
                 codec = _CODECS[compression]()
+                begins(put_out, position - len(rest))
             try:
-                yield from codec.feed(rest)
+                for out in codec.feed(rest):
+                    put_out += len(out)
+                    yield out
             except _ERRORS as error:
                 raise CorruptError(f"corrupt {compression} data at or before byte {position:,}: {error}") from error
             if not codec.eof:

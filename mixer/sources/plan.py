@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from mixer.sources import arrow, parquet
+from mixer.sources import arrow, html, parquet, warc
 from mixer.sources.columns import select
+from mixer.sources.extra import require
 from mixer.sources.huggingface import Shard, list_shards
 from mixer.sources.listing import InputFile, list_files
 from mixer.sources.plain import check as check_plain
@@ -23,6 +24,8 @@ from mixer.sources.streams import Stream
 COMPRESSED = (".gz", ".zst", ".bz2", ".xz", ".parquet")
 EXPANSION = 4
 """What compressed text grows by, roughly: 3 (Chinese) to 5 (code) with gzip or zstd."""
+ARCHIVE_TEXT = 0.3
+"""Text that a byte of a compressed web archive holds, roughly; nearly all of a page is markup."""
 TARGET_BYTES = 128 << 20
 """Bytes on disk that a task reads: minutes of work, so that a lost one is cheap and hundreds keep a cluster busy."""
 
@@ -73,10 +76,7 @@ class SourceTask:
     @property
     def text_bytes(self) -> int:
         """A guess at the text in it, from the sizes and names of its files, or from the limit."""
-        whole = sum(
-            piece.size * (EXPANSION if isinstance(piece, FilePiece) and piece.file.path.endswith(COMPRESSED) else 1)
-            for piece in self.pieces
-        )
+        whole = sum(int(piece.size * _expansion(piece)) for piece in self.pieces)
         return whole if self.limit is None else min(whole, self.limit * LIMITED_BYTES)
 
     def identity(self) -> dict[str, Any]:
@@ -109,10 +109,14 @@ def plan_source(
     ------
     RecipeError
         A path matches nothing, a variable is not set, a column is missing, a format cannot be told.
+    UsageError
+        The source holds HTML, and the extra for it is not installed.
     InputError
         A file cannot be opened, or is damaged where it was looked at.
     """
     pieces: Sequence[Piece]
+    if source.html:
+        require(source.name)
     if source.datasets is not None:
         pieces = list_shards(source, root)
     else:
@@ -156,6 +160,8 @@ def look_at(file: InputFile, source: SourceSettings) -> Kind:
         A column is missing or holds no text, a setting means nothing to the format, or the format cannot be told.
     InputError
         The file cannot be opened, or its content is not what is declared.
+    UsageError
+        It holds HTML, and the extra for it is not installed.
     """
     with Stream(file, source, _ignore) as stream:
         kind = sniffed(stream)
@@ -163,6 +169,9 @@ def look_at(file: InputFile, source: SourceSettings) -> Kind:
             header(stream, kind)
         elif kind == "text":
             check_plain(source, file.path)
+        elif kind in ("html", "warc"):
+            require(source.name)
+            warc.check(source, file.path, html.FIELDS if kind == "html" else warc.FIELDS)
     if kind in ("parquet", "arrow"):
         schema = parquet.schema if kind == "parquet" else arrow.schema
         select(schema(file, source), source, file.path)
@@ -182,6 +191,15 @@ def _pieces(file: InputFile, source: SourceSettings, target_bytes: int | None) -
         return [FilePiece(file, file.size)]
     weights = weigh[kind](file, source)
     return [FilePiece(file, sum(weights[a:b]), a, b) for a, b in group(weights, target_bytes)]
+
+
+def _expansion(piece: Piece) -> float:
+    """Guess the bytes of text in a byte on disk, by the name of the file."""
+    if not isinstance(piece, FilePiece):
+        return 1
+    if ".warc" in piece.file.path.rpartition("/")[2]:
+        return ARCHIVE_TEXT
+    return EXPANSION if piece.file.path.endswith(COMPRESSED) else 1
 
 
 def _ignore(file: str, position: str, cause: str) -> None:

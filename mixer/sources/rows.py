@@ -27,6 +27,14 @@ class Rejected:
     cause: str
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A record that is no document by its kind, such as an image in a web archive: its index in the file, and what."""
+
+    record: int
+    what: str
+
+
 @dataclass
 class Rows:
     """A stretch of a file's records in order; ``n`` of them became documents.
@@ -41,7 +49,7 @@ class Rows:
         ``string[n]`` columns by field.
     unit, positions
         How a record's place is told: ``unit`` ("line", "record", "row") and int64[n].
-    rejected
+    rejected, skipped
         Records that are not among the ``n``.
     is_utf8
         Whether texts and metadata are known to be valid UTF-8.
@@ -55,6 +63,7 @@ class Rows:
     unit: str
     positions: NDArray[np.int64]
     rejected: list[Rejected] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
     is_utf8: bool = False
     null_cause: Callable[[int], str] = lambda _: "the text is null"
     bad_utf8_cause: Callable[[UnicodeDecodeError], str] = lambda error: f"invalid UTF-8 ({error.reason})"
@@ -62,12 +71,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Screened:
-    """Documents that passed the checks, and all rejected records of the stretch in order."""
+    """Documents that passed the checks, and all rejected and skipped records of the stretch, each kind in order."""
 
     records: NDArray[np.int64]
     texts: pa.Array
     metadata: dict[str, pa.Array]
+    unit: str
+    positions: NDArray[np.int64]
     rejected: list[Rejected]
+    skipped: list[Skipped]
 
 
 def screen(rows: Rows) -> Screened:
@@ -84,17 +96,18 @@ def screen(rows: Rows) -> Screened:
         for row in np.flatnonzero(pc.match_substring(rows.texts, "\x00").fill_null(False).to_numpy(False)).tolist():  # noqa: FBT003
             causes.setdefault(row, NUL_CAUSE)
     rejected = list(rows.rejected)
-    records, texts, metadata = rows.records, rows.texts, rows.metadata
+    records, texts, metadata, positions = rows.records, rows.texts, rows.metadata, rows.positions
     if causes:
         rejected += [
-            Rejected(int(records[row]), f"{rows.unit} {rows.positions[row]}", cause) for row, cause in causes.items()
+            Rejected(int(records[row]), f"{rows.unit} {positions[row]}", cause) for row, cause in causes.items()
         ]
         kept = np.ones(len(texts), np.bool_)
         kept[list(causes)] = False
         mask = pa.array(kept)
-        records, texts = records[kept], texts.filter(mask)
+        records, texts, positions = records[kept], texts.filter(mask), positions[kept]
         metadata = {name: column.filter(mask) for name, column in metadata.items()}
-    return Screened(records, texts, metadata, sorted(rejected, key=lambda entry: entry.record))
+    rejected.sort(key=lambda entry: entry.record)
+    return Screened(records, texts, metadata, rows.unit, positions, rejected, rows.skipped)
 
 
 def _find_invalid(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mixer.errors import did_you_mean
 from mixer.sources.fields import TextRule, parse_text
 
-Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text", "csv", "tsv"]
+Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text", "csv", "tsv", "html", "warc"]
 Records = Literal["file", "line", "paragraph"]
 
 _ENCODINGS = ("utf-8", "utf-16", "gb18030", "gbk", "gb2312", "big5", "latin-1", "cp1252", "shift_jis", "euc-kr")
@@ -29,6 +29,18 @@ class DatasetSettings(BaseModel):
     data_dir: str | None = Field(None, description="Folder of the data files, as the builder takes it.")
     data_files: list[str] | None = Field(None, min_length=1, description="Data files or globs, as the builder takes.")
     revision: str | None = Field(None, description="Git revision of a Hub dataset; name one to be reproducible.")
+
+
+class HtmlSettings(BaseModel):
+    """What counts as the main text of a web page; the defaults score best on real pages (docs/web.md)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    focus: Literal["balanced", "precision", "recall"] = Field(
+        "balanced", description="In doubt, leave out (precision) or keep (recall) what may be no main text."
+    )
+    tables: bool = Field(default=True, description="Keep the text in tables.")
+    comments: bool = Field(default=False, description="Keep readers' comments below the text.")
 
 
 class SourceSettings(BaseModel):
@@ -65,10 +77,24 @@ class SourceSettings(BaseModel):
         "auto",
         description=(
             "`auto` looks at the content and asks the suffix only about plain text, CSV and TSV. JSON Lines and JSON "
-            "are told apart by content whichever is named, and so is compression (gzip, zstd, bzip2, xz)."
+            "are told apart by content whichever is named, and so is compression (gzip, zstd, bzip2, xz). `html` is a "
+            "page a file, `warc` a web archive; `text` reads HTML files as they are."
         ),
     )
-    encoding: str = Field("utf-8", description="Character encoding of text formats, such as gb18030 or latin-1.")
+    html: HtmlSettings | bool = Field(
+        default=False,
+        description=(
+            "The text is HTML, of which the main text is wanted. Always so for HTML files and web archives, where the "
+            "key only says how: `html: {focus: recall}`. Needs the extra `html`."
+        ),
+    )
+    encoding: str = Field(
+        "utf-8",
+        description=(
+            "Character encoding of text formats, such as gb18030 or latin-1; for HTML files, that of pages that "
+            "declare none or a wrong one."
+        ),
+    )
     records: Records = Field("file", description="What is a document in plain text: the file, a line, a paragraph.")
     columns: list[str] | None = Field(
         None, min_length=1, description="Names of the columns of a CSV/TSV that has no header."
@@ -115,7 +141,7 @@ class SourceSettings(BaseModel):
         if self.paths == []:
             raise ValueError(f"`paths` of source {self.name!r} is empty")
         readers = {
-            "encoding": ("jsonl", "json", "text", "csv", "tsv"),
+            "encoding": ("jsonl", "json", "text", "csv", "tsv", "html"),
             "records": ("text",),
             "columns": ("csv", "tsv"),
         }
@@ -127,6 +153,11 @@ class SourceSettings(BaseModel):
             for key in ("format", "allow_truncated"):
                 if self.is_set(key):
                     raise ValueError(f"`{key}` means nothing to `datasets` (source {self.name!r})")
+        if self.html and not self.text_rule.is_plain:
+            raise ValueError(
+                f"`html` of source {self.name!r} needs a `text` that is one field, not a template: what stands "
+                "around a page is not part of it"
+            )
         return self
 
     def is_set(self, key: str) -> bool:
@@ -138,7 +169,13 @@ class SourceSettings(BaseModel):
         """The parsed ``text``."""
         return parse_text(self.text)
 
+    @property
+    def extraction(self) -> HtmlSettings:
+        """How main text is taken from HTML."""
+        return self.html if isinstance(self.html, HtmlSettings) else HtmlSettings()
+
     def identity(self) -> dict[str, Any]:
         """Return the settings that decide what the reader makes of a file: JSON values, for a task's key."""
-        kept = {"text", "metadata", "format", "encoding", "records", "columns", "allow_truncated", "datasets"}
+        kept = {"text", "metadata", "format", "html", "encoding", "records", "columns"}
+        kept |= {"allow_truncated", "datasets"}
         return self.model_dump(mode="json", include=kept)

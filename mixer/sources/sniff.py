@@ -1,10 +1,12 @@
 """Which format a file has, by its content; the suffix is asked only where content cannot tell.
 
-Every format but plain text, CSV and TSV is recognised by its first bytes, whatever the file is called. What a recipe
+Every format but plain text, CSV and TSV is recognised by its first bytes, whatever the file is called (HTML without its
+usual beginning by its name). What a recipe
 declares is believed within one family: ``jsonl`` and ``json`` are told apart by content, and a declared text format
 that turns out to be a binary one is an error.
 """
 
+import re
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -14,22 +16,24 @@ from mixer.errors import InputError, RecipeError
 from mixer.sources.settings import SourceSettings
 from mixer.sources.streams import Stream
 
-Kind = Literal["empty", "jsonl", "json", "parquet", "arrow", "arrow_stream", "text", "csv", "tsv"]
+Kind = Literal["empty", "jsonl", "json", "parquet", "arrow", "arrow_stream", "text", "csv", "tsv", "html", "warc"]
 
 _BINARY: tuple[tuple[bytes, Kind], ...] = (
     (b"PAR1", "parquet"),
     (b"ARROW1\x00\x00", "arrow"),
     (b"\xff\xff\xff\xff", "arrow_stream"),
+    (b"WARC/", "warc"),
 )
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive", "name its members: zip://*.jsonl::{file}"),
-    (b"WARC/", "a web archive (WARC)", "extract its text first; web archives are not read"),
+    (b"filedesc://", "an ARC file, the forerunner of WARC", "convert it: warcio recompress {file} {file}.warc.gz"),
     (b"PARE", "encrypted Parquet", "decrypt it first"),
     (b"FEA1", "the old Feather format", "write it again as Parquet or Arrow IPC"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"),
     (b"\x04\x22\x4d\x18", "lz4 data", "unpack it, or compress it with zstd or gzip"),
     (b"\xff\x06\x00\x00sNaPpY", "snappy data", "unpack it, or compress it with zstd or gzip"),
 )
+_HTML = re.compile(r"\s*(<\?xml\b[^>]*>\s*|<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz")
 _SUFFIXES: dict[str, Kind] = {
@@ -41,6 +45,9 @@ _SUFFIXES: dict[str, Kind] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
 }
 
 
@@ -87,11 +94,11 @@ def sniff(head: bytes, path: str, source: SourceSettings) -> Kind:
     family = "arrow" if kind == "arrow_stream" else kind
     if source.format == "auto":
         found = kind or _by_text(_decoded(head, source.encoding), path)
-    elif kind or source.format in ("parquet", "arrow"):
+    elif kind or source.format in ("parquet", "arrow", "warc"):
         if family != source.format:
             raise InputError(
                 f"source {source.name!r}: {path} is declared {source.format}, but its content is "
-                f"{family or 'neither Parquet nor Arrow IPC'}",
+                f"{family or 'neither Parquet nor Arrow IPC nor WARC'}",
                 "leave out `format`, which finds out by itself, or make such files a source of their own",
             )
         found = kind
@@ -102,7 +109,7 @@ def sniff(head: bytes, path: str, source: SourceSettings) -> Kind:
     if found is None:
         raise RecipeError(
             f"source {source.name!r}: neither content nor name tells the format of {path}",
-            "name it: `format: text`, csv, tsv or jsonl; or leave such files out with a narrower glob",
+            "name it: `format: text`, csv, tsv, html or jsonl; or leave such files out with a narrower glob",
         )
     return found
 
@@ -116,7 +123,7 @@ def check(kind: Kind, path: str, source: SourceSettings) -> None:
         ``encoding``, ``records`` or ``columns`` is set and means nothing to the format.
     """
     meaningless = {
-        "encoding": kind in ("parquet", "arrow", "arrow_stream"),
+        "encoding": kind in ("parquet", "arrow", "arrow_stream", "warc"),
         "records": kind not in ("text", "empty"),
         "columns": kind not in ("csv", "tsv", "empty"),
     }
@@ -135,7 +142,8 @@ def _by_magic(head: bytes, path: str, source: SourceSettings) -> Kind | None:
     for magic, name, remedy in _FOREIGN:
         if head.startswith(magic):
             raise InputError(f"source {source.name!r}: {path} is {name}", remedy.format(file=path))
-    if head.startswith(_UTF16) and not source.encoding.startswith("utf-16"):
+    html = source.format == "html" or (source.format == "auto" and _hint(path) == "html")  # which tells its encoding
+    if head.startswith(_UTF16) and not source.encoding.startswith("utf-16") and not html:
         raise InputError(f"source {source.name!r}: {path} is UTF-16 text", "say `encoding: utf-16` for this source")
     return None
 
@@ -145,6 +153,8 @@ def _decoded(head: bytes, encoding: str) -> str:
 
 
 def _by_text(text: str, path: str) -> Kind | None:
+    if _HTML.match(text):
+        return "html"
     found = _json(text)
     hint = _hint(path)
     if found == "json" and hint in ("text", "csv", "tsv") and not _is_array_of_objects(text):

@@ -6,6 +6,8 @@ records is decided here: a file that cannot be opened, is corrupt, or ends in th
 
 import codecs
 import io
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -78,6 +80,7 @@ class Stream:
         self._is_utf8 = source.encoding in ("utf-8", "utf-8-sig")
         self._raw = self._decompressed(raw_head)
         self._first: list[bytes] = []
+        self._begun = (array("q"), array("q"))  # of each member: bytes put out before it, its place on disk
 
     def __enter__(self) -> "Stream":
         return self
@@ -105,6 +108,16 @@ class Stream:
         self.truncated = True
         self._reject(self.file.path, position, f"{what}: the file is truncated; its cut-off last record is left out")
 
+    def place(self, offset: int) -> str:
+        """Tell where the decompressed byte ``offset`` is on disk, as far as one can point at it."""
+        if self.compression is None:
+            return f"byte {offset:,}"
+        before, places = self._begun
+        member = bisect_left(before, offset)
+        if member < len(before) and before[member] == offset:
+            return f"byte {places[member]:,}"
+        return f"byte {offset:,} of the decompressed data"
+
     def head(self) -> bytes:
         """Look at the first decompressed bytes, about ``HEAD`` of them, without taking them and without transcoding."""
         size = sum(map(len, self._first))
@@ -117,7 +130,7 @@ class Stream:
     def chunks(self) -> Iterator[bytes]:
         """Yield the rest of the file as UTF-8 in pieces of about ``CHUNK`` bytes, never empty; once."""
         self.head()
-        pieces = self._pieces() if self._is_utf8 else self._transcoded(self._pieces())
+        pieces = self.pieces() if self._is_utf8 else self._transcoded(self.pieces())
         first = b""
         for piece in pieces:
             first += piece
@@ -134,7 +147,8 @@ class Stream:
             return f"invalid UTF-8 ({error.reason} at byte {error.start} of the record)"
         return f"bytes that {self._encoding} cannot decode"
 
-    def _pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the rest of the file decompressed but otherwise as it is, for formats that are not UTF-8 text; once."""
         while self._first:
             yield self._first.pop(0)
         yield from self._raw
@@ -154,11 +168,15 @@ class Stream:
             yield from raw
             return
         try:
-            yield from decompressed(raw, self.compression)
+            yield from decompressed(raw, self.compression, self._begins)
         except TruncatedError as error:
             self.cut_off(str(error), f"the {self.compression} data end in the middle")
         except CorruptError as error:
             raise self.error(str(error), "copy the file again, or leave it out") from error
+
+    def _begins(self, put_out: int, place: int) -> None:
+        self._begun[0].append(put_out)
+        self._begun[1].append(place)
 
     def _raw_chunks(self, raw_head: bytes) -> Iterator[bytes]:
         if raw_head:
@@ -182,7 +200,7 @@ class StreamFile(io.RawIOBase):
 
     def __init__(self, stream: Stream) -> None:
         super().__init__()
-        self._pieces = stream._pieces()
+        self._pieces = stream.pieces()
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:

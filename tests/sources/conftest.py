@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ class Corpus:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rejected = []
+        self.skipped = []
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.folder / name
@@ -30,10 +32,11 @@ class Corpus:
         return plan_source(self.source(*paths, **settings), self.folder, limit, target_bytes)
 
     def batches(self, *paths: str, limit=None, target_bytes=1 << 30, **settings):
-        self.rejected = []
+        self.rejected, self.skipped = [], []
         source = self.source(*paths, **settings)
         tasks = plan_source(source, self.folder, limit, target_bytes)
-        return [batch for task in tasks for batch in read(task, source, lambda *entry: self.rejected.append(entry))]
+        reject = lambda *entry: self.rejected.append(entry)  # noqa: E731
+        return [batch for task in tasks for batch in read(task, source, reject, self.skipped.append)]
 
     def documents(self, *paths: str, **settings):
         """Read everything as (file, record, text, metadata...) tuples; rejections go to ``rejected``."""
@@ -50,3 +53,10 @@ class Corpus:
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     return Corpus(tmp_path)
+
+
+@pytest.fixture
+def real_pages() -> Path:
+    if not os.environ.get("MIXER_DATA"):
+        pytest.skip("MIXER_DATA does not point to the real corpora")
+    return Path(os.environ["MIXER_DATA"]) / "html"

@@ -124,7 +124,7 @@ def test_a_file_of_white_space_holds_no_documents_if_it_ends_so(corpus):
     ("content", "cause"),
     [
         (b"PK\x03\x04....", "a zip archive"),
-        (b"WARC/1.0\r\n", "a web archive"),
+        (b"filedesc://a.arc 0.0.0.0", "an ARC file"),
         ("text".encode("utf-16"), "UTF-16 text"),
     ],
 )
