@@ -67,7 +67,8 @@ class Prepare:
         -------
         ``documents`` read and ``bytes`` of their text; ``rejected`` records; ``skipped``, records that are no documents
         by kind; ``reasons``, dropped documents by rule; ``edits``, by name how many and in how many documents;
-        ``languages``, for each label ``documents`` and ``kept``, and ``scripts``, the same for each way of writing Chinese.
+        ``languages``, for each label ``documents`` and ``kept``, and ``scripts``, the same for each way of writing
+        Chinese.
 
         Raises
         ------
