@@ -1,7 +1,11 @@
 """The Chinese rules: their statistics against restatements of what was published, their edits, what they are for."""
 
+import os
 import re
+import runpy
 from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -172,6 +176,32 @@ def test_the_profiles_hold_the_published_values():
     assert book["document.characters"] == 50 and "chinese.terminal_lines" not in book
     assert reasons(["的和" + "天地玄黄。\n" * 3 + PROSE], filters={"web/zh": {"profile": "fineweb2-zh"}}) == [None]
     assert reasons(["天地\n" * 60], filters={"web/zh": {"profile": "fineweb2-zh"}}) == ["gopher.duplicate_lines"]
+
+
+@pytest.fixture(scope="module")
+def real():
+    """The corpora and the spam of scripts/calibrate_chinese.py."""
+    folder = os.environ.get("MIXER_DATA")
+    if not folder:
+        pytest.skip("MIXER_DATA does not name the folder of real corpora")
+    path = Path(__file__).parents[2] / "scripts" / "calibrate_chinese.py"
+    return SimpleNamespace(**runpy.run_path(str(path))).load(Path(folder))
+
+
+@pytest.mark.real_data
+def test_the_defaults_keep_good_text_and_drop_spam(real):
+    for name, (domain, texts) in real.items():
+        kept = reasons(texts, domain).count(None) / len(texts)
+        if name.startswith("spam"):
+            assert kept <= 0.15, name
+        else:
+            assert kept >= 0.996, name
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("name", "parts"), [("novels", 200), ("laws", 200), ("trpl", 112), ("tang, Hant", 5000)])
+def test_a_long_book_is_no_repetition(real, name, parts):
+    assert reasons(["\n".join(real[name][1][:parts])], "book") == [None]
 
 
 # Edits

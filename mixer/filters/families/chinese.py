@@ -43,8 +43,8 @@ _TOP_GRAMS = (
     *((4, 0.16, {"web/zh": 0.4, "book/zh": 0.4, "qa/zh": 0.4}),),
 )
 """n, MAP-NEO's threshold, and the defaults."""
-_REPEATED_GRAMS = ((10, 0.6), (9, 0.65), (8, 0.7), (7, 0.7), (6, 0.75), (5, 0.8))
-"""n, and the default; MAP-NEO's is 0.6 for all."""
+_REPEATED_GRAMS = ((10, 0.6, 0.6), (9, 0.65, 0.65), (8, 0.7, 0.7), (7, 0.7, 0.75), (6, 0.75, 0.8), (5, 0.8, 0.85))
+"""n, the default, and that of books, which may be long; MAP-NEO's is 0.6 for all."""
 
 CHECKS: tuple[Check, ...] = (
     _chinese(
@@ -86,9 +86,9 @@ CHECKS: tuple[Check, ...] = (
             "share",
             "MAP-NEO, of places covered; defaults calibrated",
             f"Han characters in {n} of them in a row that occurred before.",
-            places(PROSE, default),
+            {**places(PAGES, page), "book/zh": book},
         )
-        for n, default in _REPEATED_GRAMS
+        for n, page, book in _REPEATED_GRAMS
     ),
     *(
         _chinese(
