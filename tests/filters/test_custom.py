@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import fasttext
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +11,7 @@ from mixer.documents import drop, make_batch, set_column
 from mixer.errors import MixerError, RecipeError
 from mixer.filters.attached import attach
 from mixer.filters.custom import CustomFilter, ask, code_of, load
-from mixer.filters.language import load_model
+from mixer.filters.language import model_file
 
 
 def longer_than(batch, characters=3):
@@ -105,7 +106,7 @@ def test_a_fasttext_model_decides_by_the_probability_of_a_label(model):
     scores = []
     for text in texts:
         line = text.replace("\n", " ").replace("\x00", " ").encode() + b"\n"
-        found = load_model().f.predict(line, 200, -1.0, "strict")
+        found = fasttext.load_model(str(model_file())).f.predict(line, 200, -1.0, "strict")
         scores.append(next(min(score, 1.0) for score, name in found if name == "__label__de"))
     np.testing.assert_allclose(batch["statistics.custom.german"].to_pylist(), scores, rtol=1e-6)
 
