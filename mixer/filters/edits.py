@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from mixer.documents import EDITS, Batch, set_column, undecided
-from mixer.filters import conversion
+from mixer.filters import cleaning, conversion
 from mixer.filters.check import Value
 from mixer.filters.families.conversion import CONVERT
 from mixer.filters.kernels.c4 import LINE_EDITS, edit_lines
@@ -26,7 +26,16 @@ Editor: TypeAlias = Callable[[pa.LargeStringArray, Mapping[str, Value]], tuple[p
 Editors: TypeAlias = Sequence[tuple[Sequence[str], Editor]]
 """The names of the edits that each editor makes, and the editor, in the order in which they work."""
 
-EDITORS: Editors = ((LINE_EDITS, edit_lines), (MENU_EDITS, edit_menus), ((CONVERT,), conversion.edit))
+EDITORS: Editors = (
+    ((cleaning.REPAIR,), cleaning.repair),
+    ((cleaning.ENTITIES,), cleaning.unescape),
+    ((cleaning.CONTROL_CHARACTERS, cleaning.LINE_ENDS), cleaning.stray),
+    ((cleaning.UNICODE,), cleaning.normalise),
+    ((cleaning.MACRO_LINES,), cleaning.without_macros),
+    (LINE_EDITS, edit_lines),
+    (MENU_EDITS, edit_menus),
+    ((CONVERT,), conversion.edit),
+)
 """What edits the text before the rules look at it."""
 
 

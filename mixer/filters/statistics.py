@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from mixer.filters.kernels.artefacts import ARTEFACT_STATISTICS, WINDOWS_BYTES, artefact_statistics
 from mixer.filters.kernels.chinese import MARKS, PAGE_STATISTICS, TEASER_COLUMN, page_statistics
 from mixer.filters.kernels.code import CODE_STATISTICS, MARKERS, code_statistics, recognise
 from mixer.filters.kernels.comments import COMMENT_STATISTICS, comment_statistics
 from mixer.filters.kernels.encoded import ALPHABETS, ENCODED_STATISTICS, encoded_statistics
 from mixer.filters.kernels.han import HAN_STATISTICS, han_statistics
 from mixer.filters.kernels.lines import LINE_STATISTICS, TERMINALS, line_statistics
+from mixer.filters.kernels.mathematics import MATH_STATISTICS, measure
 from mixer.filters.kernels.prose import KINDS, PACKED_TITLES, PROSE_STATISTICS, STOPS, prose_statistics
 from mixer.filters.kernels.repetition import DUPLICATE_STATISTICS, GRAM_STATISTICS, duplicate_statistics
 from mixer.filters.kernels.words import STOP_WORDS, WORD_STATISTICS, word_statistics
@@ -32,6 +34,10 @@ _TERMINALS = np.array(sorted(map(ord, set(TERMINALS))), np.int32)
 
 def _lines(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
     return line_statistics(data, offsets, rows, CLASSES, _TERMINALS)
+
+
+def _artefacts(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
+    return artefact_statistics(data, offsets, rows, WINDOWS_BYTES)
 
 
 def _duplicates(data: Bytes, offsets: Offsets, rows: Rows) -> Columns:
@@ -72,6 +78,7 @@ def _comments(data: Bytes, offsets: Offsets, rows: Rows, syntaxes: Syntaxes) -> 
 
 FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows], Columns]], ...] = (
     (LINE_STATISTICS, _lines),
+    (ARTEFACT_STATISTICS, _artefacts),
     (WORD_STATISTICS, _words),
     ((*WORD_STATISTICS, *GRAM_STATISTICS), _words_and_grams),
     (DUPLICATE_STATISTICS, _duplicates),
@@ -79,6 +86,7 @@ FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows], Columns]
     (PAGE_STATISTICS, _pages),
     (HAN_STATISTICS, _han),
     (ENCODED_STATISTICS, _encoded),
+    (MATH_STATISTICS, measure),
 )
 """Names of the columns that each kernel makes, and the kernel."""
 CODE_FAMILIES: tuple[tuple[tuple[str, ...], Callable[[Bytes, Offsets, Rows, Syntaxes], Columns]], ...] = (

@@ -6,15 +6,31 @@ a recipe, their JSON Schema, ``mixer rules``, the documentation) is derived from
 
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.check import Check, Edit, Rule
-from mixer.filters.families import c4, chinese, code, conversion, document, english, fineweb, gopher, privacy
+from mixer.filters.families import (
+    artefacts,
+    c4,
+    chinese,
+    code,
+    conversion,
+    document,
+    english,
+    fineweb,
+    gopher,
+    mathematics,
+    privacy,
+    text,
+)
 
 TABLE: tuple[Check, ...] = (
+    *text.CHECKS,
     *document.CHECKS,
+    *artefacts.CHECKS,
     *gopher.CHECKS,
     *c4.CHECKS,
     *fineweb.CHECKS,
     *english.CHECKS,
     *chinese.CHECKS,
+    *mathematics.CHECKS,
     *code.CHECKS,
     *conversion.CHECKS,
     *privacy.CHECKS,
@@ -28,6 +44,7 @@ PROFILES = {
     "fineweb": "FineWeb: Gopher, C4 without its rule on line ends, FineWeb's own (Penedo et al. 2024)",
     "fineweb2-zh": "FineWeb2 for Chinese, without what needs segmented words (Penedo et al. 2025)",
     "chinese": "MAP-NEO (Zhang et al. 2024) and ChineseWebText (Chen et al. 2023), of characters covered",
+    "openwebmath": "OpenWebMath, what of it needs neither a language nor a model (Paster et al. 2023)",
     "starcoder": "StarCoder (Li et al. 2023)",
     "starcoder2": "StarCoder2 (Lozhkov et al. 2024)",
 }

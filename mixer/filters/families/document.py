@@ -11,6 +11,6 @@ CHECKS: tuple[Check, ...] = (
         comparison="at_least",
         unit="characters",
         defaults={"*/*": 1, "web/zh": 50, "book/zh": 50, **places(("poetry/*", "qa/*", "math/*"), 10)},
-        profiles={"chinese": 50, "fineweb2-zh": 85},
+        profiles={"chinese": 50, "fineweb2-zh": 85, "openwebmath": 100},
     ),
 )
