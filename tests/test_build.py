@@ -500,7 +500,7 @@ def test_the_container_of_a_text_leaves_no_trace(small):
 
 
 def test_text_that_spells_special_tokens_stays_text(small):
-    specials = "<|end_of_text|> <|begin_of_text|><|eot_id|> <|endoftext|>"
+    specials = "<|end_of_text|> <|begin_of_text|><|eot_id|> <|endoftext|>."
     small.write("en.jsonl", lines([f"{text} {specials}" for text in english(40)]))
     assert small.build("--tokenizer", "llama3").code == 0
     assert mixer("verify", small.out).code == 0  # EOD ends every document and is nowhere else

@@ -143,6 +143,8 @@ def _is_lorem_ipsum(data: Bytes, begin: int, end: int, position: int) -> bool:
 def _is_stop(data: Bytes, end: int, stops: NDArray[np.int32]) -> bool:
     """Whether the character before ``end``, of which there is one, ends a sentence."""
     last = end - 1
+    if data[last] < 0x80:
+        return data[last] == 0x2E or data[last] == 0x3F or data[last] == 0x21
     while (data[last] & 0xC0) == 0x80:
         last -= 1
     char, _ = decode(data, last)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mixer.filters.kernels.tables import Keys, Table, count_duplicates, keep_repeating, largest, name_keys, new_table
 from mixer.text.characters import SPACE, Classes
+from mixer.text.hashing import xxh64
 from mixer.text.utf8 import Bytes, Offsets, decode
 
 DUPLICATE_STATISTICS = (
@@ -27,8 +28,6 @@ DUPLICATE_GRAMS = (5, 6, 7, 8, 9, 10)
 GRAM_STATISTICS = (*(f"top_{n}gram" for n in TOP_GRAMS), *(f"duplicate_{n}grams" for n in DUPLICATE_GRAMS))
 """Columns that ``repeated_word_grams`` fills."""
 
-_SEED = np.uint64(0xCBF29CE484222325)
-_PRIME = np.uint64(0x100000001B3)
 _ROLL = np.uint64(0xD1342543DE82EF95)  # odd: pairs of words get keys by it
 _LAST_TOP = TOP_GRAMS[-1]
 _LAST_GRAM = DUPLICATE_GRAMS[-1]
@@ -106,30 +105,34 @@ def repeated_word_grams(
 
 
 @njit(cache=True, nogil=True)
+def _part(data: Bytes, begin: int, end: int) -> tuple[np.uint64, int]:
+    """Return the hash and the characters of ``data[begin:end]``."""
+    length = 0
+    for position in range(begin, end):
+        length += (data[position] & 0xC0) != 0x80
+    return xxh64(data, begin, end, np.uint64(0)), length
+
+
+@njit(cache=True, nogil=True)
 def _duplicates(
     data: Bytes, begin: int, end: int, breaks: int, keys: Keys, lengths: NDArray[np.int32], table: Table
 ) -> tuple[int, int, int]:
     """Count the parts between runs of at least ``breaks`` newlines, those seen before, and the characters of these."""
     parts = 0
-    position = begin
-    value = _SEED
-    length = 0
+    start = position = begin
     while position < end:
+        if data[position] != 0x0A:
+            position += 1
+            continue
         run = position
         while run < end and data[run] == 0x0A:
             run += 1
         if run - position >= breaks:
-            keys[parts], lengths[parts] = value, length
+            keys[parts], lengths[parts] = _part(data, start, position)
             parts += 1
-            value = _SEED
-            length = 0
-            position = run
-            continue
-        for byte in range(position, max(run, position + 1)):
-            value = (value ^ np.uint64(data[byte])) * _PRIME
-            length += (data[byte] & 0xC0) != 0x80
-        position = max(run, position + 1)
-    keys[parts], lengths[parts] = value, length
+            start = run
+        position = run
+    keys[parts], lengths[parts] = _part(data, start, end)
     parts += 1
     duplicates, characters = count_duplicates(keys, lengths, parts, table)
     return parts, duplicates, characters
