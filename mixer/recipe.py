@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from mixer.dedup.settings import DedupSettings
 from mixer.documents import METADATA
@@ -98,11 +98,12 @@ class Recipe(BaseModel):
 
     @field_validator("sources", "custom")
     @classmethod
-    def _names_differ(cls, named: list[Any]) -> list[Any]:
+    def _names_differ(cls, named: list[Any], info: ValidationInfo) -> list[Any]:
         names = [each.name for each in named]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"two of them are named {name!r}; names must differ")
+                what = "sources" if info.field_name == "sources" else "custom filters"
+                raise ValueError(f"two {what} are named {name!r}; names must differ")
         return named
 
     @model_validator(mode="after")

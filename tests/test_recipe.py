@@ -142,7 +142,7 @@ def test_what_is_wrong_is_named(write, changes, expected):
         ({"languages": "zh"}, r"sources.web-1.0.languages: unknown key \(did you mean 'language'\?\)"),
         ({"language": "zhh"}, r"declares language 'zhh'.*did you mean 'zh'"),
         ({"domain": "webb"}, r"sources.web-1.0.domain: "),
-        ({"name": "zhihu"}, r"sources: two of them are named 'zhihu'"),
+        ({"name": "zhihu"}, r"two sources are named 'zhihu'"),
         (
             {"programming_language": "pat", "metadata": ["path"]},
             r"names 'pat', which is not among its `metadata` \(did you mean 'path'\?\)",
