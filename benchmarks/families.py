@@ -40,6 +40,8 @@ from mixer.sources.read import read
 from mixer.text.utf8 import buffers
 
 REPETITION = ("gopher.duplicate", "gopher.top")
+SETS = {"gopher_quality": "gopher", "gopher_repetition": "gopher", "c4": "fineweb"}
+"""The published sets whose thresholds a family gets, where the names differ; FineWeb's C4 is the one the peer runs."""
 
 
 def families():
@@ -69,7 +71,7 @@ def value_of(check, profile, domain, language):
 
 def books(name, checks, domain, language):
     """Return the rules and the edits of a family, with their values."""
-    profile = name.partition("_")[0]
+    profile = SETS.get(name, name)
     own = [(check, value_of(check, profile, domain, language)) for check in checks]
     own = [(check, value) for check, value in own if value is not None]
     if any(profile in check.profiles for check, _ in own):

@@ -58,10 +58,12 @@ def like_peer(kind):
     profile = {"english": "fineweb", "chinese": "fineweb2-zh"}[kind.peer]
     if kind.domain in ("code", "math") or profile not in PROFILES:
         return None
-    language = language_of(kind)
-    privacy = {check.name: check.default(kind.domain, language) for check in TABLE if check.family == "privacy"}
-    edits = {name: value for name, value in privacy.items() if value is not None}
-    filters = {f"{kind.domain}/{language}": {"profile": profile, **edits}}
+    addresses = {
+        check.name: check.profiles["fineweb"]
+        for check in TABLE
+        if check.family == "privacy" and "fineweb" in check.profiles
+    }
+    filters = {f"{kind.domain}/{language_of(kind)}": {"profile": profile, **addresses}}
     return {"filters": filters, "language": {"threshold": 0.65}}
 
 
