@@ -63,10 +63,12 @@ def families():
 
 
 def value_of(check, profile, domain, language):
-    """Return the value to run a check with: the profile's, the default, or any that it has somewhere."""
-    said = (check.profiles.get(profile), check.default(domain, language))
-    somewhere = (*check.profiles.values(), *check.defaults.values())
-    return next((value for value in (*said, *somewhere) if value is not None and value is not False), None)
+    """Return the value to run a check with: the profile's, the default, or any that it has or could have."""
+    said = [check.profiles.get(profile), check.default(domain, language), *check.profiles.values()]
+    said += [*check.defaults.values(), *getattr(check, "choices", ())]
+    if isinstance(check, Edit) and not check.unit and not check.choices:
+        said.append(True)
+    return next((value for value in said if value is not None and value is not False), None)
 
 
 def books(name, checks, domain, language):
@@ -119,8 +121,9 @@ def kernels(language):
         )
     by_name = {check.name: check for check in TABLE}
     for names, editor in EDITORS:
-        values = {name: value_of(by_name[name], "", "*", language) for name in names if name in by_name}
-        name = f"{editor.__module__.rpartition('.')[2]}.{editor.__name__.strip('_')}"
+        values = {name: value_of(by_name[name], "", "*", language) for name in names}
+        function = getattr(editor, "func", editor)
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__.strip('_')}"
         found[name] = lambda batch, editor=editor, values=values: editor(batch["text"], values)
     return found
 
