@@ -10,6 +10,7 @@ What is kept or changed is counted over the first SAMPLE documents, which are th
 the functions behind the families, each alone. ``prepare`` does all tasks of the first stage, one after the other.
 """
 
+import gc
 import json
 import os
 import statistics
@@ -30,7 +31,8 @@ from mixer.filters.check import Edit, Rule
 from mixer.filters.edits import EDITORS, edit
 from mixer.filters.judge import judge
 from mixer.filters.language import CODE, label, load_model
-from mixer.filters.settings import LanguageSettings
+from mixer.filters.privacy import editors
+from mixer.filters.settings import LanguageSettings, PrivacySettings
 from mixer.filters.statistics import FAMILIES
 from mixer.filters.table import PROFILES, TABLE
 from mixer.prepare import Prepare
@@ -39,6 +41,7 @@ from mixer.sources.plan import plan_source
 from mixer.sources.read import read
 from mixer.text.utf8 import buffers
 
+EDITING = (*EDITORS, *editors(PrivacySettings()))
 REPETITION = ("gopher.duplicate", "gopher.top")
 SETS = {"gopher_quality": "gopher", "gopher_repetition": "gopher", "c4": "fineweb"}
 """The published sets whose thresholds a family gets, where the names differ; FineWeb's C4 is the one the peer runs."""
@@ -56,7 +59,7 @@ def families():
             found.setdefault(f"gopher_{part}", []).append(check)
         found.setdefault(check.family, []).append(check)
     for profile in PROFILES:
-        checks = [check for check in TABLE if profile in check.profiles]
+        checks = [check for check in TABLE if profile in check.profiles and check.family != "privacy"]
         if checks and profile not in found:
             found[profile] = checks
     return found
@@ -101,14 +104,15 @@ def steps(domain, language):
     accepted = ["en"] if language == CODE else [language]
     detected = language != CODE  # by default the code domain is not looked into
     found = {"language": (lambda batch: label(batch, "detect", domain, accepted, settings, model), detected)}
+    published = set(PROFILES) - {check.family for check in TABLE}
     for name, checks in families().items():
         rules, edits = books(name, checks, domain, language)
         in_force = any(check.default(domain, language) not in (None, False) for check in checks)
 
         def work(batch, rules=rules, edits=edits):
-            return judge(edit(batch, edits, EDITORS), rules)
+            return judge(edit(batch, edits, EDITING), rules)
 
-        found[name] = (work, in_force)
+        found[name] = (work, in_force and name not in published)
     return found
 
 
@@ -120,7 +124,7 @@ def kernels(language):
             *buffers(batch["text"]), np.arange(len(batch))
         )
     by_name = {check.name: check for check in TABLE}
-    for names, editor in EDITORS:
+    for names, editor in EDITING:
         values = {name: value_of(by_name[name], "", "*", language) for name in names}
         function = getattr(editor, "func", editor)
         name = f"{function.__module__.rpartition('.')[2]}.{function.__name__.strip('_')}"
@@ -181,6 +185,7 @@ def main():
         recipe, language, *numbers = sys.argv[2:]
         result = time_families(recipe, language, *map(int, numbers))
     json.dump(result, sys.stdout)
+    gc.freeze()  # as the command line does, and workers do not even that: they end at once
 
 
 if __name__ == "__main__":

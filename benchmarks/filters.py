@@ -24,7 +24,8 @@ from mixer.filters.language import model_file
 from mixer.filters.table import PROFILES, TABLE
 
 HERE = Path(__file__).resolve().parent
-PEERS = ("datatrove", "datajuicer", "dolma")
+NAMES = {"datatrove": "datatrove", "datajuicer": "data-juicer", "dolma": "dolma"}
+PEERS = tuple(NAMES)
 SLOW = 40
 """MB/s below which a family is named as slow."""
 TITLES = {
@@ -34,7 +35,9 @@ TITLES = {
     "c4": "C4",
     "fineweb": "FineWeb",
     "fineweb2-zh": "FineWeb2 for Chinese",
+    "fineweb2": "FineWeb2",
     "starcoder": "StarCoder",
+    "starcoder2": "StarCoder2",
     "openwebmath": "OpenWebMath",
 }
 ENGLISH = ("gopher_quality", "gopher_repetition", "gopher", "c4", "fineweb")
@@ -82,26 +85,27 @@ def median(runs, *keys):
     return statistics.median(figure(each) for each in runs)
 
 
-def time_prepare(recipe, work, repeats, cache):
-    """Run the first stage in fresh processes; return what a median one took, and apart what the first one took.
+def time_prepare(recipe, work, repeats):
+    """Run the first stage in fresh processes; return what a median one took, and the first one.
 
-    ``cache`` is to be empty, so that the first one compiles every kernel that it needs.
+    The first one compiles the kernels that no process before it has needed.
     """
     out, used = work / "prepared", []
-    for _ in range(repeats + 1):
+    for _ in range(max(repeats, 2)):
         shutil.rmtree(out, ignore_errors=True)
         command = [sys.executable, HERE / "families.py", "prepare", recipe, out]
-        used.append(run(command, NUMBA_CACHE_DIR=str(cache)))
+        used.append(run(command))
     shutil.rmtree(out)
-    told = [json.loads(each.printed) for each in used[1:]]
+    first, used = used[0], used if repeats > 2 else used[1:]
+    told = [json.loads(each.printed) for each in used]
     return {
         **{key: told[0][key] for key in ("documents", "kept", "bytes")},
-        "cpu": statistics.median(each.seconds for each in used[1:]),
-        "wall": statistics.median(each.wall for each in used[1:]),
+        "cpu": statistics.median(each.seconds for each in used),
+        "wall": statistics.median(each.wall for each in used),
         "start": median(told, "start"),
         "without_start": median(told, "seconds"),
-        "cold_cpu": used[0].seconds,
-        "cold_wall": used[0].wall,
+        "first_cpu": first.seconds,
+        "first_wall": first.wall,
     }
 
 
@@ -112,25 +116,25 @@ def time_start(kinds, texts, work, repeats):
         file = work / f"start-{kind.slug}.jsonl"
         inputs.write(texts[kind.name], file, 1)
         domains[file] = kind.domain
-    return time_prepare(write_recipe(work / "start.yaml", 0.5, domains), work, repeats, work / "numba-start")
+    return time_prepare(write_recipe(work / "start.yaml", 0.5, domains), work, repeats)
 
 
 def time_kind(kind, texts, work, options, model):
     """Measure one kind of text: each family, the whole stage, the peers."""
-    file, sample, cache = work / f"{kind.slug}.jsonl", work / f"{kind.slug}-sample.jsonl", work / f"numba-{kind.slug}"
+    file, sample = work / f"{kind.slug}.jsonl", work / f"{kind.slug}-sample.jsonl"
     _, size = inputs.write(texts, file, options.megabytes * MEGABYTE)
     documents, _ = inputs.write(texts, sample, options.peer_megabytes * MEGABYTE)
     recipe = write_recipe(file.with_suffix(".yaml"), kind.almr, {file: kind.domain})
-    prepared = time_prepare(recipe, work, options.repeats, cache)
+    prepared = time_prepare(recipe, work, options.repeats)
     alike = None
     if (more := like_peer(kind)) and "datatrove" in options.peers:
         asks_alike = write_recipe(work / "alike.yaml", kind.almr, {file: kind.domain}, **more)
-        alike = time_prepare(asks_alike, work, options.repeats, cache)
+        alike = time_prepare(asks_alike, work, options.repeats)
     numbers = (options.family_megabytes, options.repeats, documents)
     command = [sys.executable, HERE / "families.py", "time", recipe, language_of(kind), *map(str, numbers)]
     result = {
         "distinct_bytes": min(size, sum(len(text.encode()) for text in texts)),
-        "mixer": json.loads(run(command, NUMBA_CACHE_DIR=str(cache)).printed),
+        "mixer": json.loads(run(command).printed),
         "prepare": prepared,
         "prepare_like_peer": alike,
         "peers": {peer: run_peer(peer, kind, sample, options, model) for peer in options.peers},
@@ -208,8 +212,9 @@ def share(figures, documents):
 
 def show_peers(kinds, peers):
     """Print families beside the peers that have them."""
-    head = [part for peer in peers for part in (peer, "times")]
-    rows = [["text", "family", "mixer", *head, "kept: mixer", *peers]]
+    named = [NAMES[peer] for peer in peers]
+    head = [part for peer in named for part in (peer, "times")]
+    rows = [["text", "family", "mixer", *head, "kept: mixer", *named]]
     for kind, result in kinds.items():
         for name, found in result["mixer"]["families"].items():
             theirs = {peer: result["peers"][peer]["alone"].get(name) for peer in peers}
@@ -232,7 +237,7 @@ def show_peers(kinds, peers):
     table(rows)
 
 
-def show_prepare(kinds):
+def show_prepare(kinds, start):
     """Print the whole first stage: with the default rules, then with those of datatrove's chain beside it."""
     rows = [["text", "MB", "distinct", "kept", "**prepare**", "cold", "imports apart"]]
     alike = [["text", "kept", "datatrove's", "**prepare**", "datatrove", "**times**",
@@ -240,13 +245,14 @@ def show_prepare(kinds):
     for kind, result in kinds.items():
         own = result["prepare"]
         sizes = [number(size / MEGABYTE) for size in (own["bytes"], result["distinct_bytes"])]
-        whole, cold, apart = (speed(own["bytes"], own[key]) for key in ("cpu", "cold_cpu", "without_start"))
+        whole, apart = (speed(own["bytes"], own[key]) for key in ("cpu", "without_start"))
+        cold = speed(own["bytes"], own["cpu"] + start["first_cpu"] - start["cpu"])
         rows.append([kind, *sizes, kept(own), f"**{number(whole)}**", number(cold), number(apart)])
         if own := result["prepare_like_peer"]:
             peer = result["peers"]["datatrove"]
-            seconds, start = peer["chain"]["cpu_seconds"], peer["start_cpu_seconds"]
+            seconds, loading = peer["chain"]["cpu_seconds"], peer["start_cpu_seconds"]
             mine = [speed(own["bytes"], own[key]) for key in ("cpu", "without_start")]
-            theirs = [speed(peer["bytes"], seconds + start), speed(peer["bytes"], seconds)]
+            theirs = [speed(peer["bytes"], seconds + loading), speed(peer["bytes"], seconds)]
             times = [number(one / other) for one, other in zip(mine, theirs, strict=True)]
             alike.append([kind, kept(own), kept(peer), f"**{number(mine[0])}**", number(theirs[0]), f"**{times[0]}**",
                           number(mine[1]), number(theirs[1]), times[1]])  # fmt: skip
@@ -271,7 +277,9 @@ def show(result):
     print(
         f"A process that prepares one document of each kind takes {start['wall']:.2f} s, {start['cpu']:.2f} s of CPU,"
     )
-    print(f"of which {start['start']:.2f} for imports; where it must compile every kernel, {start['cold_wall']:.1f} s.")
+    print(
+        f"of which {start['start']:.2f} for imports; where it must compile every kernel, {start['first_wall']:.1f} s."
+    )
     slow = show_families(kinds)
     for name, kind, value in slow:
         print(f"Under {SLOW} MB/s: {name} on {kind}, {number(value)} MB/s.")
@@ -279,7 +287,7 @@ def show(result):
     show_kernels(kinds)
     if result["peers"]:
         show_peers(kinds, result["peers"])
-    show_prepare(kinds)
+    show_prepare(kinds, start)
     for peer, why in result["missing"].items():
         print(f"\nWithout {peer}: {why}.")
 
@@ -293,7 +301,7 @@ def parse():
     parser.add_argument("--repeats", type=int, default=3, help="passes of which the median counts [default: 3]")
     parser.add_argument("--peer-megabytes", type=float, default=2, help="text for each peer [default: 2]")
     parser.add_argument("--peer-repeats", type=int, default=3, help="runs of each peer [default: 3]")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there, after each kind")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables there")
     options = parser.parse_args()
     if "MIXER_DATA" not in os.environ:
@@ -317,13 +325,14 @@ def main():
     result = {"machine": machine(), "peers": options.peers, "missing": options.missing, "kinds": {}}
     with tempfile.TemporaryDirectory(prefix="mixer-benchmark-") as folder:
         work = Path(folder)
+        os.environ["NUMBA_CACHE_DIR"] = str(work / "numba")
         texts = {kind.name: inputs.documents(kind, HERE / "trial.yaml") for kind in options.kinds}
         result["start"] = time_start(options.kinds, texts, work, options.repeats)
         for kind in options.kinds:
             print(f"{kind.name} ...", file=sys.stderr, flush=True)
             result["kinds"][kind.name] = time_kind(kind, texts[kind.name], work, options, model_file())
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+            if options.json:
+                options.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     show(result)
     if options.markdown:
         with options.markdown.open("w") as file, contextlib.redirect_stdout(file):
