@@ -66,12 +66,16 @@ def families():
 
 
 def value_of(check, profile, domain, language):
-    """Return the value to run a check with: the profile's, the default, or any that it has or could have."""
-    said = [check.profiles.get(profile), check.default(domain, language), *check.profiles.values()]
-    said += [*check.defaults.values(), *getattr(check, "choices", ())]
-    if isinstance(check, Edit) and not check.unit and not check.choices:
-        said.append(True)
+    """Return the value to run a check with: the profile's, the default, or any that it has; ``None``: it has none."""
+    said = [check.profiles.get(profile), check.default(domain, language)]
+    said += [*check.profiles.values(), *check.defaults.values()]
     return next((value for value in said if value is not None and value is not False), None)
+
+
+def switched_on(edit, language):
+    """Return a value that has an edit made, also one that is only made where a recipe asks for it."""
+    value = value_of(edit, "", "*", language)
+    return value if value is not None else edit.choices[0] if edit.choices else True
 
 
 def books(name, checks, domain, language):
@@ -125,7 +129,7 @@ def kernels(language):
         )
     by_name = {check.name: check for check in TABLE}
     for names, editor in EDITING:
-        values = {name: value_of(by_name[name], "", "*", language) for name in names}
+        values = {name: switched_on(by_name[name], language) for name in names}
         function = getattr(editor, "func", editor)
         name = f"{function.__module__.rpartition('.')[2]}.{function.__name__.strip('_')}"
         found[name] = lambda batch, editor=editor, values=values: editor(batch["text"], values)

@@ -39,9 +39,11 @@ TITLES = {
     "starcoder": "StarCoder",
     "starcoder2": "StarCoder2",
     "openwebmath": "OpenWebMath",
+    "text": "repair of text",
+    "math": "mathematics",
 }
 ENGLISH = ("gopher_quality", "gopher_repetition", "gopher", "c4", "fineweb")
-EVERYWHERE = ("language", "privacy", "artefacts")
+EVERYWHERE = ("language", "privacy", "text")
 
 
 def language_of(kind):
@@ -148,7 +150,7 @@ def run_peer(peer, kind, sample, options, model):
     command = [python_of(peer), HERE / f"peer_{peer}.py", "--language", kind.peer, "--model", model, sample]
     if peer == "datatrove" and not like_peer(kind):
         command.append("--no-chain")
-    command += ["--families", *shared(kind)]
+    command += ["--families", ",".join(shared(kind))]
     environment = {"PYTHONPATH": "", "HF_HUB_OFFLINE": "1"}
     runs = [json.loads(run(command, **environment).printed) for _ in range(options.peer_repeats)]
     found = runs[0]

@@ -7,8 +7,8 @@ Each peer times *families* of checks, every family alone over all documents, alr
     Rules as published.
 ``language``
     fastText's lid.176 over whole documents.
-``privacy``, ``artefacts``
-    Edits of the text: addresses; broken encodings, control characters, HTML.
+``privacy``, ``text``
+    Edits: addresses; repair of broken encodings, control characters and HTML.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("files", nargs="+", type=Path, help="JSON Lines with a field text")
     parser.add_argument("--language", choices=["english", "chinese"], default="english")
-    parser.add_argument("--families", nargs="*", metavar="NAME", help="what to time alone [default: all]")
+    parser.add_argument("--families", metavar="NAMES", help="what to time alone, with commas [default: all]")
     parser.add_argument("--model", type=Path, metavar="FILE", help="fastText's lid.176; without it no language")
     parser.add_argument("--limit", type=int, default=-1, metavar="N", help="take N documents a file")
     return parser
@@ -37,7 +37,9 @@ def parse(parser, families):
         if not path.is_file():
             parser.error(f"{path} is not a file")
     possible = [name for name in families[given.language] if name != "language" or given.model]
-    given.families = possible if given.families is None else [name for name in possible if name in given.families]
+    given.families = (
+        possible if given.families is None else [name for name in possible if name in given.families.split(",")]
+    )
     given.files = [path.resolve() for path in given.files]
     return given
 

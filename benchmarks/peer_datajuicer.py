@@ -69,11 +69,11 @@ OPERATORS = {
         AlphanumericFilter(min_ratio=0.25),
     ],
     "privacy": lambda: [CleanEmailMapper(), CleanIpMapper()],
-    "artefacts": lambda: [FixUnicodeMapper(), CleanHtmlMapper()],
+    "text": lambda: [FixUnicodeMapper(), CleanHtmlMapper()],
 }
 FAMILIES = {
-    "english": ["gopher_quality", "gopher_repetition", "gopher", "starcoder", "privacy", "artefacts", "language"],
-    "chinese": ["fineweb2-zh", "privacy", "artefacts", "language"],
+    "english": ["gopher_quality", "gopher_repetition", "gopher", "starcoder", "privacy", "text", "language"],
+    "chinese": ["fineweb2-zh", "privacy", "text", "language"],
 }
 
 
@@ -106,7 +106,7 @@ def measure(name, texts, language, text_bytes):
         operators = OPERATORS[name]()
     run(operators, texts[:1])
     seconds, kept, changed = run(operators, texts)
-    edits = name in ("privacy", "artefacts")
+    edits = name in ("privacy", "text")
     return peer.figures(text_bytes, seconds, **({"changed": changed} if edits else {"kept": kept}))
 
 

@@ -112,7 +112,7 @@ def whole(language, model):
     return {"language": language_filter(language, model), **filters(language), "privacy": PIIFormatter()}
 
 
-EDITS = {"privacy": PIIFormatter, "artefacts": FTFYFormatter}
+EDITS = {"privacy": PIIFormatter, "text": FTFYFormatter}
 FAMILIES = {
     "english": ["gopher_repetition", "gopher_quality", "gopher", "c4", "fineweb", "language", *EDITS, "minhash"],
     "chinese": ["gopher_repetition", "gopher_quality", "fineweb", "fineweb2-zh", "language", *EDITS, "minhash"],
