@@ -23,7 +23,7 @@ from harness import MEGABYTE, machine, run, table, write_recipe
 HERE = Path(__file__).resolve().parent
 PEER = HERE / ".venv-datatrove" / "bin" / "python"
 STAGES = ("prepare", "dedup", "tokenize", "join")
-STEPS = ("read", "language", "edits", "rules", "fingerprint", "write")
+STEPS = ("read", "language", "edits", "script", "rules", "privacy", "fingerprint", "write")
 GROWTH = 8
 MEMORY_KINDS = ("English books and docs", "Chinese books")
 
