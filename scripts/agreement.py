@@ -74,9 +74,10 @@ Percent of pages to which each rule objects, alone, at its threshold.
 So these became defaults for `web/en`, and the others did not:
 
 - `fineweb.short_lines` as published: it objects to bad pages alone, nearly.
-- `english.ended_lines`, FineWeb's rule on line ends with two changes. It looks past white space, quotes and brackets at
-  the ends of lines, which spares text that was split into tokens; and 0.02 in place of 0.12 asks for a single sentence
-  in fifty lines, which spares text in wrapped lines.
+- `english.ended_lines`, FineWeb's rule on line ends with three changes. It looks past white space, quotes and brackets
+  at the ends of lines, which spares text that was split into tokens. A line of 1,000 characters that is full of
+  sentences is prose however it ends, which spares articles whose line breaks were lost. And 0.02 in place of 0.12 asks
+  for a single sentence in fifty lines, which spares text in wrapped lines.
 - `gopher.alphabetic_words` at 0.5. At 0.8 it finds half of the bad pages, but also most documentation; below 0.65,
   where documentation is spared, it finds next to none that no other rule finds.
 - `fineweb.repeated_line_characters`, `c4.curly_brackets`: a page with code is no bad page.

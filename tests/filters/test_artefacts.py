@@ -74,7 +74,7 @@ def spelt(text):
 def twin(text):
     if not text:
         return dict.fromkeys(ARTEFACT_STATISTICS, 0.0)
-    tag = r"<(?:/?[A-Za-z]|!|/!)[^<>]*>"
+    tag = r"<(?!/?[\w+,.-]*(?:@|:/))(?:/?[A-Za-z]|!|/!)[^<>]*>"
     entity = r"&(?:#[A-Za-z0-9]{1,9}|[A-Za-z][A-Za-z0-9]{0,9});"
     garbage = len(re.findall("锟斤拷", text)) * 3
     garbage += sum(len(run) for run in re.findall("烫{2,}|屯{2,}", text))
@@ -82,12 +82,13 @@ def twin(text):
         "replacement_share": text.count("\ufffd") / len(text),
         "control_share": sum(map(is_control, text)) / len(text),
         "mojibake_share": (spelt(text) + garbage) / len(text),
-        "markup_share": sum(map(len, re.findall(f"{tag}|{entity}", text))) / len(text),
+        "markup_share": sum(map(len, re.findall(f"{tag}|{entity}", text, re.ASCII))) / len(text),
     }
 
 
 PIECES = st.sampled_from(
-    ["a", " ", "<", ">", "<b>", "</p >", "<!-- x -->", "&", "&amp;", "&#39;", "&#x4e2d;", ";", "#", "é", "Ã", "©", "Â",
+    ["a", " ", "<", ">", "<b>", "</p >", "<o:p>", "https:/", "@", ":", "/",
+     "_", "<!-- x -->", "&", "&amp;", "&#39;", "&#x4e2d;", ";", "#", "é", "Ã", "©", "Â",
      "\xa0", "â", "€", "™", "ä", "¸", "\xad", "中", "锟", "斤", "拷", "烫", "屯", "\ufffd", "\x00", "\x07", "\x85",
      "\x9f", "\ufeff", "\ufffe", "\U0010ffff", "\n", "ð", "Ÿ", "˜", "\x80", "\x90", "à", "œ", "õ", "¿", "ï", "½"]
 )  # fmt: skip
@@ -112,6 +113,11 @@ def test_what_was_misread_is_seen_and_repaired(text):
     texts, counts = cleaning.repair(column([text, long]), {cleaning.REPAIR: True})
     assert counts[cleaning.REPAIR].tolist() == [0, 1]
     assert texts.to_pylist() == [text, f"{text} and then some more text that was read in the same wrong way: {text}"]
+
+
+def test_an_address_in_angle_brackets_is_no_tag():
+    assert measured(["See <https://site.org/a>, <git+ssh://x> or <a_b.c@site.org>."])[0]["markup_share"] == 0
+    assert measured(["<o:p>x</o:p>"])[0]["markup_share"] == pytest.approx(11 / 12)
 
 
 def test_a_tag_has_an_end():

@@ -46,6 +46,8 @@ PIECES = [
     "a b c d e f g h i j k l m n o",
     "é" * 29,
     "x" * 199,
+    "Words go on. " * 25 + "é" * 700,
+    "x" * 590 + ". Y",
     "\u3000",
     "၊",
     "፧",
@@ -96,6 +98,12 @@ def test_statistics_do_not_depend_on_the_batch(batch, cut):
     whole, *parts = measured(batch), measured(batch[:cut]), measured(batch[cut:])
     for name in PROSE_STATISTICS:
         assert np.array_equal(whole[name], np.concatenate([part[name] for part in parts]))
+
+
+def test_an_article_without_line_breaks_is_prose_and_a_row_of_labels_is_not():
+    article, labels = "Albedo is the share of light that a body throws back. " * 40, "Albedo. Light, bodies, stars, "
+    found = measured([article + "Radiation Optics", labels + "Radiation Optics " * 60, article[:800] + "Optics"])
+    assert found["ended_lines"].tolist() == [1, 0, 0]
 
 
 def test_line_ends_are_those_of_the_published_set():

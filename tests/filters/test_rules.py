@@ -80,7 +80,9 @@ def test_each_domain_and_language_has_its_own_rules():
     assert chinese["chinese.repeated_13grams"] == 0.55
     assert not any(name.startswith(("gopher.", "code.")) for name in chinese)
     assert in_force("web", "en")["gopher.words"] == (50, 100_000)
-    assert in_force("book", "en")["gopher.words"] == (50, math.inf)
+    assert in_force("book", "en")["gopher.words"] == (30, math.inf)
+    lengths = [in_force(domain, "zh")["document.characters"] for domain in ("poetry", "qa", "math", "book")]
+    assert lengths == [6, 6, 10, 50]
     assert not any(name.startswith(("gopher.", "chinese.")) for name in in_force("web", "de"))
 
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 
 from datatrove.utils.text import TERMINAL_PUNCTUATION
 
@@ -195,18 +196,26 @@ def line_statistics(text):
     }
 
 
-def split_sentences(line):
-    """Cut a line after its sentences; parts without a letter are left out."""
-    parts, begin = [], 0
+def sentence_ends(line):
+    """Yield where sentences end inside a line, its own end aside."""
     for match in re.finditer(r"""[.?!][].?!"')}»’”]*(?=\s+[^\sa-z])""", line):
         word = re.search("[A-Za-z]*$", line[: match.start()])
         before = line[: word.start()][-1:]
         whole = not has(before, c.LETTER | c.NUMBER | c.MARK) and before not in ("'", "’")
-        if match[0] == "." and whole and (len(word[0]) == 1 or word[0] in TITLES):
-            continue
-        parts.append(line[begin : match.end()])
-        begin = match.end()
-    return [part for part in [*parts, line[begin:]] if alphabetic(part)]
+        if not (match[0] == "." and whole and (len(word[0]) == 1 or word[0] in TITLES)):
+            yield match.end()
+
+
+def split_sentences(line):
+    """Cut a line after its sentences; parts without a letter are left out."""
+    places = [0, *sentence_ends(line), len(line)]
+    return [part for part in (line[begin:end] for begin, end in pairwise(places)) if alphabetic(part)]
+
+
+def is_unbroken_prose(line):
+    places = [0, *sentence_ends(line)]
+    inside = sum(alphabetic(line[begin:end].splitlines()[-1]) for begin, end in pairwise(places))
+    return len(line) >= 1000 and inside * 600 >= len(line)
 
 
 def ends_sentence(line):
@@ -224,7 +233,7 @@ def prose_statistics(text):
         "curly_brackets": text.count("{"),
         "sentences": sum(len(split_sentences(line)) for line in text.splitlines()),
         "long_lines": sum(len(line) >= 200 for line in text.split("\n")),
-        "ended_lines": sum(ends_sentence(line) for line in lines) / n if n else 0,
+        "ended_lines": sum(ends_sentence(line) or is_unbroken_prose(line) for line in lines) / n if n else 0,
         "stopped_lines": sum(line[-1] in TERMINAL_PUNCTUATION for line in lines) / n if n else 0,
         "short_lines": sum(len(line) <= 30 for line in lines) / n if n else 0,
         "repeated_line_characters": repeated / len(text.replace("\n", "")) if n else 0,

@@ -5,8 +5,10 @@ from mixer.filters.check import Check, Rule
 CHECKS: tuple[Check, ...] = (
     Rule(
         "english.ended_lines",
-        "calibrated; FineWeb's rule on line ends, made to spare wrapped lines, white space and quotations",
-        "Lines that end a sentence, past white space, quotes and brackets, of the lines that are not blank.",
+        "calibrated; FineWeb's rule on line ends, made to spare wrapped lines, white space, quotations, and articles "
+        "without line breaks",
+        "Lines that end a sentence, past white space, quotes and brackets, or that are long and full of sentences, of "
+        "the lines that are not blank.",
         statistic="ended_lines",
         comparison="at_least",
         unit="share",

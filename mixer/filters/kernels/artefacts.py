@@ -86,6 +86,18 @@ def _letter(byte: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def _is_address(data: Bytes, position: int, end: int) -> bool:
+    """Whether an address begins at ``position``, after a <: ``https://`` or ``name@``."""
+    while position < end and (_letter(data[position]) or 0x2B <= data[position] <= 0x39 or data[position] == 0x5F):
+        if data[position] == 0x2F:
+            return False
+        position += 1  # letters, digits and + , - . _
+    if position + 1 >= end:
+        return False
+    return data[position] == 0x40 or (data[position] == 0x3A and data[position + 1] == 0x2F)
+
+
+@njit(cache=True, nogil=True)
 def _markup_ends(data: Bytes, position: int, end: int) -> int:
     """Return where the tag, comment or entity that begins at ``position`` ends, or ``position`` if none does."""
     after = position + 1
@@ -102,6 +114,8 @@ def _markup_ends(data: Bytes, position: int, end: int) -> int:
     if after < end and data[after] == 0x2F:  # </
         after += 1
     if after >= end or not (_letter(data[after]) or data[after] == 0x21):  # a letter, or <!
+        return position
+    if _is_address(data, after, end):  # Markdown writes <https://site.org/>
         return position
     limit = min(end, position + _LONGEST_TAG)
     while after < limit and data[after] != 0x3E and data[after] != 0x3C:

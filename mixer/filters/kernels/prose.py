@@ -37,6 +37,10 @@ LONG_LINE = 200
 """Characters from which mC4 calls a line a paragraph."""
 SHORT_LINE = 30
 """Characters up to which FineWeb calls a line short."""
+UNBROKEN_LINE = 1000
+"""Characters from which a line is a text whose line breaks were lost, and no heading, caption or entry of a menu."""
+SENTENCE = 600
+"""Characters to a sentence, at most, that make such a line prose."""
 _LOREM = np.frombuffer(b"lorem ipsum", np.uint8)
 TITLES = ("Mr", "Mrs", "Ms", "Dr", "St", "Prof")
 
@@ -191,7 +195,8 @@ def prose_statistics(
     - ``lorem_ipsum``, ``curly_brackets``: how often the words stand there, in any case, and how many ``{``.
     - ``sentences``: see the module. ``long_lines``: how many lines have at least ``LONG_LINE`` characters.
     - Of the lines that are not blank: ``ended_lines``, the share that ends in one of ``stops``, past white space and
-      the quotes and brackets that may close after it; ``stopped_lines``, the share whose last character of all is one;
+      the quotes and brackets that may close after it, or that has at least ``UNBROKEN_LINE`` characters and a sentence
+      that ends inside for each ``SENTENCE`` of them; ``stopped_lines``, the share whose last character of all is one;
       ``short_lines``, the share of at most ``SHORT_LINE`` characters; ``repeated_line_characters``, characters of
       those that came before as a share of all characters but newlines.
     """
@@ -206,6 +211,7 @@ def prose_statistics(
         sentence = line = 0  # kinds of their bytes so far, together
         start = position = begin  # of the line, and of what is looked at
         wide = 0  # bytes of the line but the first of each character
+        inside = 0  # sentences that end inside the line
         while position <= end:
             if position < end:
                 kind = int(kinds[data[position]])
@@ -242,6 +248,7 @@ def prose_statistics(
                         alone and _abbreviates(data, begin, position, classes, titles)
                     ):
                         sentences += sentence & _LETTERED
+                        inside += sentence & _LETTERED
                         sentence = 0
                     position = after
                     continue
@@ -257,12 +264,14 @@ def prose_statistics(
             long += length >= LONG_LINE
             if line & _SOLID:
                 stopped += _is_stop(data, position, stops)
-                ended += _is_stop(data, _before_closers(data, start, position, classes), stops)
+                prose = length >= UNBROKEN_LINE and inside * SENTENCE >= length
+                ended += prose or _is_stop(data, _before_closers(data, start, position, classes), stops)
                 short += length <= SHORT_LINE
                 keys[lines], lengths[lines] = xxh64(data, start, position, np.uint64(0)), length
                 lines += 1
             line = 0
             wide = 0
+            inside = 0
             position += 1
             start = position
         sentences += sentence & _LETTERED
