@@ -195,7 +195,7 @@ def test_the_defaults_keep_good_text_and_drop_spam(real):
         if name.startswith("spam"):
             assert kept <= 0.15, name
         else:
-            assert kept >= 0.996, name
+            assert kept >= 0.994, name  # of the TiDB pages two are HTML
 
 
 @pytest.mark.real_data
