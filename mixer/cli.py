@@ -178,6 +178,47 @@ def verify(directory: Path, *, rehash: bool, workers: int | None) -> None:
     summary.show_verification(report)
 
 
+@main.command(epilog=EXIT_CODES)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--step", type=click.IntRange(min=1), required=True, help="The iteration, as Megatron's log counts.")
+@click.option(
+    "--sample", type=click.IntRange(min=0), help="Only this sample of its batch, from 0, with whole documents."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Megatron's --seed. [default: of args.txt, else 1234]")
+@click.option(
+    "--documents", type=click.Path(path_type=Path), help="The build that holds the documents of a mixture made of it."
+)
+@click.option("--full", is_flag=True, help="Show whole texts.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: a line for each document that a sample reads.")
+def locate(
+    directory: Path,
+    *,
+    step: int,
+    sample: int | None,
+    seed: int | None,
+    documents: Path | None,
+    full: bool,
+    as_json: bool,
+) -> None:
+    """Show which documents a training step on the build in DIRECTORY reads: dataset, tokens, id, url, licence, text.
+
+    Megatron's order is made again, so that nothing but the build is needed.
+
+    \b
+    mixer locate /data/mix --step 120000
+    mixer locate /data/mix --step 120000 --sample 17 --full
+    mixer locate /data/mix --step 120000 --json > step.jsonl
+    """  # noqa: D301 (click wants the character itself)
+    from mixer import located
+    from mixer.locate import locate as locate_step
+
+    found = locate_step(directory, step, sample, seed, documents)
+    if as_json:
+        click.echo(located.lines(found), nl=False)
+    else:
+        located.show_located(found, None if full else EXCERPT, whole=full or sample is not None)
+
+
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--root", type=click.Path(path_type=Path), help="Where the build will stand. [default: where it stands]")

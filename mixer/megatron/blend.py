@@ -58,6 +58,11 @@ def planned_samples(weights: ArrayLike, samples: int) -> NDArray[np.int64]:
     return np.ceil(samples * normalised(weights)).astype(np.int64)
 
 
+def wanted_samples(planned: int, surplus: float = SURPLUS) -> int:
+    """Return how many samples of a prefix Megatron asks for: the planned ones and the surplus, rounded up."""
+    return int(np.ceil(planned * (1 + surplus)))
+
+
 def built_samples(planned: int, tokens: int, sequence_length: int, surplus: float = SURPLUS) -> int:
     """Return how many samples of a prefix are there to draw from: whole epochs that hold the planned ones and more.
 
@@ -72,9 +77,13 @@ def built_samples(planned: int, tokens: int, sequence_length: int, surplus: floa
     surplus
         Of ``--mid-level-dataset-surplus``.
     """
-    wanted = int(np.ceil(planned * (1 + surplus)))
-    epochs = max(1, -(-(wanted * sequence_length + 1) // tokens))
+    epochs = built_epochs(wanted_samples(planned, surplus), tokens, sequence_length)
     return (epochs * tokens - 1) // sequence_length
+
+
+def built_epochs(wanted: int, tokens: int, sequence_length: int) -> int:
+    """Return how many times over a prefix is laid out: the fewest whole epochs that hold the wanted samples."""
+    return max(1, -(-(wanted * sequence_length + 1) // tokens))
 
 
 def needed_surplus(weights: ArrayLike, tokens: ArrayLike, sequence_length: int, samples: int) -> float | None:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from mixer.engine.outputs import Outputs
+from mixer.locate import locate
 from mixer.manifest import read
 from mixer.megatron.blend import Replay, built_samples, drawing_weights, drawn, needed_surplus, planned_samples
 from mixer.megatron.indexed import join, read_index, token_dtype
+from mixer.megatron.order import contents, layout
 from tests.builds import Made, make_build, random_lengths, write_dataset
 from tests.megatron.test_indexed import shards_of
 
@@ -185,3 +187,68 @@ def test_the_surplus_is_needed_and_helps(core, one_rank, tmp_path):
         build_blend(core, tmp_path, samples, length)
     train, _ = build_blend(core, tmp_path, samples, length, surplus)
     assert (np.bincount(train.dataset_index, minlength=len(weights)) == drawn(weights, len(train))).all()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "wanted"),
+    [
+        (10_000, 700),  # one epoch
+        (10_000, 1249),  # all samples of one epoch
+        (10_000, 1251),  # the last of two epochs is separate
+        (10_000, 2300),  # it is not
+        (10_000, 2249),  # just below 80 %
+        (10_000, 2248),
+        (10_000, 11_500),  # many
+        (10_000, 12_000),
+        (9, 40),  # shorter than two samples
+        (5, 40),  # shorter than one
+        (100_003, 30_000),
+    ],
+)
+def test_a_prefix_is_laid_out_and_shuffled_as_megatron_does(core, one_rank, tmp_path, tokens, wanted):
+    length, seed = 8, 4321
+    lengths = random_lengths(np.random.default_rng(tokens), tokens)
+    write_dataset(Outputs(tmp_path), "made", lengths)
+    config = core.gpt.GPTDatasetConfig(
+        random_seed=seed,
+        sequence_length=length,
+        blend=([str(tmp_path / "made")], None),
+        split="100,0,0",
+        path_to_cache=str(tmp_path / "cache"),
+        tokenizer=SimpleNamespace(vocab_size=1000, eod=999, pad=-1, unique_identifiers={"class": "tiny"}),
+        reset_position_ids=False,
+        reset_attention_mask=False,
+        eod_mask_loss=True,
+        create_attention_mask=False,
+    )
+    theirs, _, _ = core.blend.BlendedMegatronDatasetBuilder(
+        core.gpt.GPTDataset, [wanted, 0, 0], lambda: True, config
+    ).build()
+    shape = layout(tokens, wanted, length)
+    assert len(theirs) == shape.samples
+    assert len(theirs.document_index) == shape.epochs * len(lengths)
+    asked = np.random.default_rng(1).permutation(shape.samples)[:500].tolist()
+    for sample, parts in zip(asked, contents(lengths, wanted, length, seed, asked), strict=True):
+        ids, documents = theirs._query_document_sample_shuffle_indices(sample)
+        assert [part.document for part in parts] == documents.tolist()
+        found = [theirs.dataset.get(part.document, part.first, part.last - part.first) for part in parts]
+        assert (np.concatenate(found) == ids).all()
+
+
+@pytest.mark.parametrize("prefixes", [1, 3])
+def test_a_located_step_holds_the_tokens_that_megatron_reads(core, one_rank, tmp_path, prefixes):
+    length, samples = 16, 3000
+    datasets = [Made(f"s{k}", "zh", 9000 + 5000 * k, 0, max_epochs=50) for k in range(prefixes)]
+    build_dir = make_build(tmp_path, datasets, 1.0, samples, length)
+    train, _ = build_blend(core, build_dir, samples, length)
+    for step in (1, 2, 5, samples // 256):
+        found = locate(build_dir, step)
+        assert len(found.samples) == 256
+        for sample in found.samples[::17]:
+            prefix = build_dir / sample.dataset.prefix
+            dataset = core.indexed.IndexedDataset(str(prefix))
+            parts = [piece.part for piece in sample.pieces]
+            ids = np.concatenate([dataset.get(p.document, p.first, p.last - p.first) for p in parts])
+            theirs = train[sample.number]
+            assert (theirs["tokens"].numpy() == ids[:-1]).all()
+            assert (theirs["labels"].numpy() == ids[1:]).all()
