@@ -115,7 +115,7 @@ def test_an_empty_file_among_others_is_told(small):
     assert "note: source 'en': empty files (1): more.jsonl.gz" in ran.stdout
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n\r\n", gzip.compress(b"")])
+@pytest.mark.parametrize("content", [b"", b"\n \n\r\n", gzip.compress(b"", mtime=0)])
 def test_an_empty_source_is_refused(small, content):
     small.write("en.jsonl", content)
     refused(small.build(), 2, "source 'en' is empty: its files hold no records", "correct its paths, or remove it")
