@@ -219,6 +219,22 @@ def locate(
         located.show_located(found, None if full else EXCERPT, whole=full or sample is not None)
 
 
+@main.command(epilog=EXIT_CODES)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--documents", type=click.Path(path_type=Path), help="The build that holds the documents of a mixture made of it."
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write. [default: the screen]")
+def attribution(directory: Path, *, documents: Path | None, out: Path | None) -> None:
+    """Write a page for the model card: sources, licences and token shares of the mixture in DIRECTORY, in Markdown.
+
+    Licences are what documents carry in a column such as `licence`: name it in `metadata` of a source.
+    """
+    from mixer.attribution import attribution as page
+
+    _write(page(directory, documents), out)
+
+
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--root", type=click.Path(path_type=Path), help="Where the build will stand. [default: where it stands]")
@@ -362,6 +378,15 @@ def inspect(
         explain.show_changes(what_if(directory, wanted, thresholds(changes)), directory)
         return
     explain.show_specimens(draw(directory, wanted, count, seed), None if full else EXCERPT)
+
+
+def _write(text: str, out: Path | None) -> None:
+    """Write a text to a file, or to the screen."""
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, "utf-8", newline="\n")
 
 
 @main.group()

@@ -56,6 +56,27 @@ def sweep(out: Path, written: Collection[str]) -> None:
                 path.rmdir()
 
 
+def documents_of(out: Path, manifest: Manifest, other: Path | None) -> Path | None:
+    """Return the folder that holds the kept documents of a build, or None: another mixture of its datasets has none.
+
+    Parameters
+    ----------
+    out, manifest
+        The build.
+    other
+        The build to look in, if that is another one.
+
+    Raises
+    ------
+    UsageError
+        ``other`` is no build, or one of other datasets.
+    """
+    if other is not None and read(other).build != manifest.build:
+        raise UsageError(f"{other} does not hold the datasets of {out}", "name the build that it was mixed from")
+    folder = (other or out) / "documents"
+    return folder if folder.is_dir() else None
+
+
 def clean(out: Path) -> int:
     """Remove scratch files and datasets of earlier mixtures from a finished build; return the bytes freed.
 

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixer.directory import documents_of
 from mixer.documents import METADATA
 from mixer.errors import BrokenPromiseError, MixerError, UsageError
 from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, read
@@ -21,9 +22,9 @@ from mixer.megatron.indexed import IndexFile, read_index
 from mixer.megatron.order import SEED, Part, contents
 from mixer.mixture.checks import tail
 from mixer.mixture.export import ARGS, BLEND, read_blend, read_flags
-from mixer.tokenize.shard import DOCUMENTS
 from mixer.tokenize.vocabulary import NAMES, Vocabulary, load_vocabulary
 
+NO_DOCUMENTS = "this mixture has no documents of its own: name the build that it was mixed from with --documents"
 Flags = Mapping[str, Sequence[str]]
 
 
@@ -112,7 +113,8 @@ def locate(
     training = _Training.of(directory, manifest, flags)
     wanted = training.draw(step, sample)
     seed = int(flags.get("--seed", [str(SEED)])[0]) if seed is None else seed
-    texts, notes = _texts(directory, manifest, documents)
+    texts = documents_of(directory, manifest, documents)
+    notes: tuple[str, ...] = () if texts else (NO_DOCUMENTS,)
     vocabulary = _vocabulary(manifest.tokenizer, flags)
     if vocabulary is None:
         notes += ("the vocabulary is not at hand as a byte-exact one: documents are shown from their beginning",)
@@ -203,16 +205,6 @@ def _number(directory: Path, flags: Flags, flag: str) -> int:
         raise BrokenPromiseError(f"{directory / ARGS} gives no {flag}", "add the one you train with") from error
 
 
-def _texts(directory: Path, manifest: Manifest, documents: Path | None) -> tuple[Path | None, tuple[str, ...]]:
-    """Return the folder of the training documents, or why there is none."""
-    if documents is not None and read(documents).build != manifest.build:
-        raise UsageError(f"{documents} does not hold the datasets of {directory}", "name the build it was mixed from")
-    folder = (documents or directory) / DOCUMENTS / "train"
-    if folder.is_dir():
-        return folder, ()
-    return None, (f"{folder.parent} is not there: give the build that holds the documents with --documents",)
-
-
 def _vocabulary(tokenizer: Tokenizer, flags: Flags) -> Vocabulary | None:
     """Load the vocabulary of a build, if what its flags name still is that one and spells texts byte by byte."""
     name = tokenizer.name if tokenizer.name in NAMES else next(iter(flags.get("--tokenizer-model", ())), None)
@@ -227,7 +219,7 @@ def _rows(texts: Path | None, dataset: Dataset, index: IndexFile, wanted: Iterab
     """Read documents of a dataset by their numbers, from the row groups that hold them."""
     if texts is None:
         return {}
-    folder = texts / Path(dataset.prefix).name
+    folder = texts / "train" / Path(dataset.prefix).name
     found: dict[int, Document] = {}
     remaining, start = sorted(wanted), 0
     for path in sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem)):
