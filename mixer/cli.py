@@ -118,6 +118,53 @@ def build(
     summary.show_result(result)
 
 
+@main.command("plan", epilog=EXIT_CODES)
+@click.argument("recipe")
+@click.option(
+    "--counts",
+    type=click.Path(path_type=Path, exists=True),
+    help="JSON of what there is of each source, or a finished build. [default: NAME.counts.json beside the recipe]",
+)
+@click.option("--almr", type=float, help="Share of training tokens in the additional language, 0 to 1.")
+@click.option("--tokens", help="Training tokens, such as 1.7T or 100B; `max`: all that the caps on epochs allow.")
+@click.option("--sequence-length", type=int, help="Tokens in one training sample.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe.")
+def plan_mixture(
+    recipe: str,
+    *,
+    counts: Path | None,
+    almr: float | None,
+    tokens: str | None,
+    sequence_length: int | None,
+    overrides: tuple[str, ...],
+) -> None:
+    """Plan the whole mixture of RECIPE from token counts alone: weights, epochs, core-hours, disk, memory.
+
+    No file of the recipe has to be there. The answer is that of a build with these counts, and so are the remedies
+    where nothing will do.
+
+    \b
+    mixer plan llama3-zh
+    mixer plan llama3-zh --almr 0.5 --tokens 3T
+    mixer plan my.yaml --counts counts.json --set mixture.max_epochs=2
+    """  # noqa: D301
+    from mixer.planned import show_forecast
+    from mixer.planning.counts import beside, read_counts
+    from mixer.planning.forecast import forecast
+    from mixer.recipe import load_recipe, recipe_path
+
+    shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "mixture.sequence_length": sequence_length}
+    given = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
+    loaded = load_recipe(recipe, [*given, *overrides])
+    found = counts or beside(recipe_path(recipe))
+    if found is None:
+        raise UsageError(
+            f"there are no counts beside the recipe {recipe}",
+            "give --counts FILE; docs/plan.md explains the format, and `--counts DIR` takes them from a finished build",
+        )
+    show_forecast(forecast(loaded, found, read_counts(found, loaded.recipe)))
+
+
 @main.command(epilog=EXIT_CODES)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--almr", type=float, help="Share of training tokens in the additional language, 0 to 1.")
@@ -159,6 +206,36 @@ def mix(
     if weights is not None:
         changes |= {"strategy": "weights", "temperature": None, "weights": read_weights(weights)}
     show_mixed(remix(directory, changes, out))
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--almr", required=True, metavar="VALUES", help="Ratios: first:last:step, or a list such as 0.1,0.33.")
+@click.option("--lr", required=True, metavar="VALUES", help="Learning rates: a list such as 1e-7,5e-8.")
+@click.option("--tokens", help="Training tokens of every run, such as 100B. [default: the build's]")
+@click.option("--sequence-length", type=int, help="Tokens in one training sample. [default: the build's]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the sweep shall stand. [default: DIRECTORY-sweep]",
+)
+def sweep(
+    directory: Path, *, almr: str, lr: str, tokens: str | None, sequence_length: int | None, out: Path | None
+) -> None:
+    """Make trial runs over ratio and learning rate of the build in DIRECTORY: a directory each, and a table of results.
+
+    Ratios that are infeasible are left out, and listed. The same command goes on where it stopped; with more values it
+    adds runs.
+
+    \b
+    mixer sweep /data/mix --almr 0.1:0.9:0.1 --lr 1e-7,5e-8,1e-8,5e-9 --tokens 100B
+    """  # noqa: D301
+    from mixer.sweep import grid
+    from mixer.sweep import sweep as make_sweep
+    from mixer.swept import show_sweep
+
+    where = out or directory.resolve().with_name(f"{directory.resolve().name}-sweep")
+    show_sweep(make_sweep(directory, grid(almr, "--almr"), grid(lr, "--lr"), where, tokens, sequence_length))
 
 
 @main.command(epilog=EXIT_CODES)

@@ -17,6 +17,9 @@ from mixer.steps import Attachments, attach_files
 from mixer.tokenize.count import SCRIPTS
 from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
 
+DOCUMENTS = 0.4
+"""Bytes of ``documents/`` for a byte of text, at most about: compressed, with their metadata."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -94,4 +97,4 @@ def disk_needed(planned: Plan) -> int:
     Documents and fingerprints as prepared, the documents again in order, and the tokens twice: in shards and joined.
     """
     text = sum(task.text_bytes for task in planned.tasks)
-    return int((PREPARE_WRITES + 0.4 + 2 * token_dtype(planned.vocabulary.vocab_size).itemsize / 3) * text)
+    return int((PREPARE_WRITES + DOCUMENTS + 2 * token_dtype(planned.vocabulary.vocab_size).itemsize / 3) * text)

@@ -37,7 +37,8 @@ def test_help_tells_the_exit_codes(command):
 
 
 @pytest.mark.parametrize(
-    "command", ["build", "mix", "verify", "relocate", "clean", "recipe", "recipe list", "recipe schema"]
+    "command",
+    ["build", "plan", "mix", "sweep", "verify", "relocate", "clean", "recipe", "recipe list", "recipe schema"],
 )
 def test_every_command_explains_itself(command):
     ran = mixer(*command.split(), "-h")
