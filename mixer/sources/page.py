@@ -25,6 +25,8 @@ NO_TEXT = "no text found in the page"
 _ELEMENT = re.compile(r"<[a-zA-Z]")
 _CLOSED_ROOT = re.compile(r"(<html\b[^<>]*)/>", re.IGNORECASE)
 """A root that closes itself, behind which libxml2 sees nothing."""
+_WHITE_LINE = re.compile(r"^[ \t\u00a0\u3000]+$", re.MULTILINE)
+"""What indentation leaves behind where an element held nothing; rules would take such lines for repetition."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
@@ -96,7 +98,7 @@ def _text(tree: Any, settings: HtmlSettings, *, fast: bool) -> str:
         raise
     except Exception as error:  # whatever a library of heuristics trips over costs one page
         raise UnreadableError(f"extraction failed: {type(error).__name__}: {error}") from error
-    return found or ""
+    return _WHITE_LINE.sub("", found or "")
 
 
 def _language(tree: Any) -> str | None:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,12 @@ def test_settings_reach_the_extractor():
 def test_a_page_without_text(html):
     with pytest.raises(UnreadableError, match="no text found in the page"):
         extract(html, DEFAULT)
+
+
+def test_lines_of_white_space_become_empty(monkeypatch):
+    found = "one\n \t\u3000\n  two \n\u00a0\n\nthree\n "
+    monkeypatch.setattr(subject, "library", lambda name: SimpleNamespace(extract=lambda *_, **__: found))
+    assert subject._text(None, DEFAULT, fast=True) == "one\n\n  two \n\n\nthree\n"
 
 
 def test_roots_that_close_themselves_and_control_characters():
