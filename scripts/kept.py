@@ -3,8 +3,8 @@
     MIXER_DATA=/path/to/corpora python scripts/kept.py    # benchmarks/trial.yaml and pages in HTML: writes the page
     python scripts/kept.py RECIPE                         # the sources of a recipe: prints the table
 
-Every document goes through the steps of ``prepare`` (``mixer.funnel``); duplicates are not looked for. Only the table is
-written; what the page says of single documents was found by reading them.
+Every document goes through the steps of ``prepare`` (``mixer.funnel``); duplicates are not looked for. Only the table
+is written; what the page says of single documents was found by reading them.
 """
 
 import sys
@@ -51,8 +51,11 @@ def sets_of(domain, language):
 
 
 def percent(part, whole):
-    """Write a share; only all is 100."""
-    return "" if not whole else "100" if part == whole else f"{min(100 * part / whole, 99.99):.4g}"
+    """Write a share to a tenth of a percent; 0 is none and 100 is all."""
+    if not whole or part in (0, whole):
+        return "" if not whole else "100" if part else "0"
+    share = f"{100 * part / whole:.1f}"
+    return {"0.0": "< 0.1", "100.0": "> 99.9"}.get(share, share)
 
 
 def listed(counts):
