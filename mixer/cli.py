@@ -213,7 +213,9 @@ def mix(
 @click.option("--almr", required=True, metavar="VALUES", help="Ratios: first:last:step, or a list such as 0.1,0.33.")
 @click.option("--lr", required=True, metavar="VALUES", help="Learning rates: a list such as 1e-7,5e-8.")
 @click.option("--tokens", help="Training tokens of every run, such as 100B. [default: the build's]")
-@click.option("--sequence-length", type=int, help="Tokens in one training sample. [default: the build's]")
+@click.option(
+    "--sequence-length", type=click.IntRange(min=1), help="Tokens in one training sample. [default: the build's]"
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

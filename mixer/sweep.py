@@ -162,7 +162,7 @@ def sweep(
     _claim(out, before, changes)
     runs, infeasible, copied = [], [], 0
     for almr in almrs:
-        mixture = f"mixtures/almr-{almr:g}"
+        mixture = f"mixtures/almr-{_name(almr)}"
         try:
             result = remix(build_dir, {**changes, "almr": almr}, out / mixture)
         except InfeasibleError as error:
@@ -183,7 +183,7 @@ def sweep(
 def _changes(before: Manifest, tokens: str | None, sequence_length: int | None) -> dict[str, Any]:
     """Return what every mixture of the sweep has in common, the build's where nothing is given."""
     settings = before.settings or {}
-    length = sequence_length or settings.get("sequence_length", before.sequence_length)
+    length = sequence_length if sequence_length is not None else before.sequence_length
     try:
         size = parse_tokens(tokens if tokens is not None else settings.get("tokens", "max"))
     except ValueError as error:
@@ -229,7 +229,12 @@ def _run(manifest: Manifest, almr: float, rate: float, mixture: str) -> Run:
     """Name a run: by its point, and by what else decides what it reads."""
     decides = [manifest.build, manifest.samples, manifest.sequence_length, manifest.seed, manifest.settings, rate]
     digest = key_of(decides)[:8]
-    return Run(f"almr-{almr:g}-lr-{rate:g}-{digest}", almr, rate, manifest.samples, mixture)
+    return Run(f"almr-{_name(almr)}-lr-{_name(rate)}-{digest}", almr, rate, manifest.samples, mixture)
+
+
+def _name(value: float) -> str:
+    """Write a number for a file name: as short as it can be without meeting another one."""
+    return repr(value).removesuffix(".0")
 
 
 def _write_run(outputs: Outputs, run: Run) -> None:

@@ -54,6 +54,15 @@ def test_what_is_no_axis(text):
         grid(text, "--almr")
 
 
+def test_ratios_that_are_close_keep_their_own_names(finished, tmp_path):
+    near = ("--almr", "0.3000001,0.3000002", "--lr", "1e-8,1", "--tokens", "10K")
+    assert mixer("sweep", finished.out, *near, "--out", tmp_path / "near").code == 0
+    names = sorted(path.name for path in (tmp_path / "near" / "mixtures").iterdir())
+    assert names == ["almr-0.3000001", "almr-0.3000002"]
+    runs = [path.name.rsplit("-", 1)[0] for path in sorted((tmp_path / "near" / "runs").iterdir())]
+    assert runs == [f"{name}-lr-{rate}" for name in names for rate in ("1", "1e-08")]
+
+
 def test_a_value_given_twice():
     with pytest.raises(UsageError, match="holds a value twice"):
         grid("0.1,0.10", "--almr")

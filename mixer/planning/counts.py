@@ -52,7 +52,7 @@ Size: TypeAlias = Annotated[int, BeforeValidator(_count), Field(ge=0, le=TOKENS_
 class Count(BaseModel):
     """What there is of a source in one language."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokens: Tokens | None = None
     bytes: Size | None = None
