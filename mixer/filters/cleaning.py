@@ -17,6 +17,8 @@ from mixer.errors import UsageError
 from mixer.filters.check import Value
 from mixer.filters.kernels.artefacts import WINDOWS_BYTES, artefact_statistics
 from mixer.filters.kernels.cleaning import count_stray, without_stray
+from mixer.text.characters import CLASSES
+from mixer.text.normalise import LONGEST_MARKS, longest_marks, with_ordered_marks
 from mixer.text.utf8 import buffers
 
 Texts: TypeAlias = pa.LargeStringArray
@@ -45,7 +47,9 @@ def normalise(texts: Texts, values: Mapping[str, Value]) -> tuple[Texts, Counts]
     """Bring each text to a Unicode normalisation form; what is ASCII is in all of them."""
     after = texts
     if not pc.all(pc.string_is_ascii(texts)).as_py():
-        after = pc.utf8_normalize(texts, form=str(values[UNICODE]))
+        slow = longest_marks(*buffers(texts), np.arange(len(texts)), CLASSES) > LONGEST_MARKS
+        ordered, _ = _rewrite(texts, slow, UNICODE, lambda text: (with_ordered_marks(text), 1))
+        after = pc.utf8_normalize(ordered, form=str(values[UNICODE]))
     changed = pc.not_equal(after, texts).to_numpy(zero_copy_only=False)
     return (after if changed.any() else texts), {UNICODE: changed.astype(np.int32)}
 

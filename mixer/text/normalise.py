@@ -12,13 +12,19 @@ follows the running Python, which by Unicode's stability policy can differ only 
 """
 
 import unicodedata
+from collections.abc import Iterator
+from itertools import groupby
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixer.text.characters import CLASSES, FOLDED, FOLDING, FOLDS, SPACE, UNSTABLE, Classes
+from mixer.text.characters import CLASSES, FOLDED, FOLDING, FOLDS, MARK, SPACE, UNSTABLE, Classes
 from mixer.text.utf8 import Bytes, Offsets, decode
+
+LONGEST_MARKS = 64
+"""Combining marks in a row that libraries may put in order, which takes them time with the square of the row. Unicode's
+Stream-Safe Text Format (Standard Annex 15, section 13) has at most 30."""
 
 _BLANK = np.uint8(0x20)
 _GROWTH = 3
@@ -54,7 +60,11 @@ def normalise(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets]:
     rows = np.flatnonzero(unstable)
     if not len(rows):
         return folded, bounds
-    composed = [_compose(data[offsets[row] : offsets[row + 1]]) for row in rows]
+    marks = longest_marks(data, offsets, rows, CLASSES)
+    composed = [
+        _compose(data[offsets[row] : offsets[row + 1]], ordered=run <= LONGEST_MARKS)
+        for row, run in zip(rows.tolist(), marks.tolist(), strict=True)
+    ]
     ends = np.zeros(len(rows) + 1, np.int64)
     np.cumsum([len(text) for text in composed], out=ends[1:])
     ends.flags.writeable = False  # as Arrow's are: one compiled kernel serves both calls
@@ -62,8 +72,36 @@ def normalise(data: Bytes, offsets: Offsets) -> tuple[Bytes, Offsets]:
     return _insert(folded, bounds, rows, late, late_bounds)
 
 
-def _compose(text: Bytes) -> bytes:
-    return unicodedata.normalize("NFC", text.tobytes().decode()).encode()
+def _compose(text: Bytes, *, ordered: bool) -> bytes:
+    decoded = text.tobytes().decode()
+    return unicodedata.normalize("NFC", decoded if ordered else with_ordered_marks(decoded)).encode()
+
+
+def with_ordered_marks(text: str) -> str:
+    """Bring the combining marks of a text in canonical order, in time that grows with their number and no faster."""
+    runs = groupby(text, key=lambda char: unicodedata.combining(char) > 0)
+    return "".join("".join(_ordered(run) if marks else run) for marks, run in runs)
+
+
+def _ordered(marks: Iterator[str]) -> list[str]:
+    decomposed = "".join(unicodedata.normalize("NFD", mark) for mark in marks)  # one by one: a run is what is slow
+    return sorted(decomposed, key=unicodedata.combining)
+
+
+@njit(cache=True, nogil=True)
+def longest_marks(data: Bytes, offsets: Offsets, rows: NDArray[np.int64], classes: Classes) -> NDArray[np.int64]:
+    """Return the most combining marks in a row of some texts: int64[rows]."""
+    out = np.zeros(len(rows), np.int64)
+    for index in range(len(rows)):
+        run = longest = 0
+        position, end = offsets[rows[index]], offsets[rows[index] + 1]
+        while position < end:
+            char, width = decode(data, position)
+            run = run + 1 if classes[char] & MARK else 0
+            longest = max(longest, run)
+            position += width
+        out[index] = longest
+    return out
 
 
 @njit(cache=True, nogil=True)

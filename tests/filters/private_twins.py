@@ -148,6 +148,8 @@ def blocks(text):
                 last = LABEL.match(text, position + 9)
                 found = last.end() if last else found
                 break
+            elif text.startswith("-----BEGIN ", position):
+                break
             position += max(len(run), 1)
         if found:
             yield first.start(), found

@@ -179,6 +179,12 @@ def test_lines_of_macros_are_removed():
     assert counts[cleaning.MACRO_LINES].tolist() == [2, 0, 0]
 
 
+def test_a_megabyte_of_marks_is_normalised_at_once():
+    text = "a" + "\u0301\u0316" * 250_000  # minutes, if the library put them in order
+    after, _ = cleaning.normalise(column([text]), {cleaning.UNICODE: "NFC"})
+    assert after.to_pylist() == ["\u00e1" + "\u0316" * 250_000 + "\u0301" * 249_999]
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", ["en/c4_demo.jsonl.gz", "zh/oi_wiki.jsonl.zst", "zh/classic_novels_html.jsonl.zst"])
 def test_real_text_is_not_taken_for_garbage(name):

@@ -96,7 +96,7 @@ nearly = st.tuples(st.sampled_from(PIECES), st.integers(0, 100), st.sampled_from
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(texts, nearly), max_size=4))
-@example(["", "a@b.cc@d.ee", "88.8.100.8-88.8.100.9", "2606:4700:1:::", "13812345678\x001"])
+@example(["", "a@b.cc@d.ee", "88.8.100.8-88.8.100.9-88.8.100.8", "2606:4700:1:::", "13812345678\x001"])
 def test_kernels_find_what_their_twins_find(batch):
     found, counts = redacted(batch)
     for row, text in enumerate(batch):
@@ -123,6 +123,22 @@ def test_batches_do_not_matter_and_nothing_is_found_twice(batch, data):
     sliced = pa.array(["13812345678", *batch], pa.large_string()).slice(1)
     names = {f"privacy.{kind}": placeholder for kind, placeholder in PLACEHOLDERS.items()}
     assert redact(sliced, dict.fromkeys(NAMES, True), names)[0].to_pylist() == whole
+
+
+@pytest.mark.parametrize("unit", ["eyJ", "eyJ-", "sk-proj-", "8Q~", f"AIza{'aB3' * 12}-", PEM[:128] + "\n"])
+def test_many_beginnings_of_keys_take_no_time(unit):
+    redacted([unit * (1_000_000 // len(unit))])  # minutes, if each were read to the end of the text
+
+
+def test_addresses_that_go_on_one_another_are_found_at_once():
+    assert marked("88.8.100.8-" * 50) == "<IPVFOUR>-" * 50
+
+
+def test_a_block_of_a_key_ends_where_another_begins():
+    cut = PEM[: PEM.rindex("\n")]
+    assert marked(f"{cut}\n{cut}\n-----BEGIN CERTIFICATE-----\n{'Ab' * 32}") == (
+        f"<SECRETS>\n<SECRETS>\n-----BEGIN CERTIFICATE-----\n{'Ab' * 32}"
+    )
 
 
 def test_a_batch_without_finds_is_not_copied():

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mixer.text.characters import CLASSES, FOLDED, FOLDING, SPACE, UNICODE_VERSION, UNSTABLE
-from mixer.text.normalise import normalise
+from mixer.text.normalise import LONGEST_MARKS, normalise, with_ordered_marks
 from mixer.text.utf8 import buffers, strings
 
 pytestmark = pytest.mark.skipif(
@@ -80,3 +80,20 @@ def test_the_offsets_begin_at_zero():
     assert offsets.tolist() == [0, 1, 3]
     assert data.tobytes() == "cé".encode()
     assert CLASSES[0x301] & UNSTABLE
+
+
+PILE = "\u0301\u0316\u0344\u0323\u0f71\u0f73\u0345\u093ea\u00e2\u1e69\u3099"
+piled = st.text(st.sampled_from(PILE), max_size=2 * LONGEST_MARKS)
+
+
+@settings(deadline=None)
+@given(piled)
+@example("\u00e2" + "\u0301\u0316" * LONGEST_MARKS)
+def test_ordering_marks_changes_no_normal_form(text):
+    for form in ("NFC", "NFD", "NFKC"):
+        assert unicodedata.normalize(form, with_ordered_marks(text)) == unicodedata.normalize(form, text)
+
+
+def test_a_megabyte_of_marks_takes_no_time():
+    text = "a" + "\u0301\u0316" * 250_000  # minutes, if the library put them in order
+    assert normal([text]) == ["\u00e1" + "\u0316" * 250_000 + "\u0301" * 249_999]

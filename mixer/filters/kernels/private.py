@@ -109,6 +109,9 @@ def find(
     for index in range(len(rows)):
         begin, end = offsets[rows[index]], offsets[rows[index] + 1]
         position = begin
+        after_address = (
+            begin  # what stands before it will be a placeholder, on which nothing goes on: 8.8.100.8-8.8.100.9
+        )
         while True:
             position = _next_stop(data, position, end, stops, pairs)
             if position == end:
@@ -121,8 +124,9 @@ def find(
                 length = stop - position
                 after = data[stop] if stop < end else 0
                 if kinds[_IPV4] and length <= 3 and after == 0x2E:
-                    first, last = ipv4_at(data, position, begin, end, classes, tables.version_words)
+                    first, last = ipv4_at(data, position, after_address, end, classes, tables.version_words)
                     if last:
+                        after_address = last
                         spans[count] = first, last, _IPV4
                         count += 1
                 if kinds[_IPV6] and length <= 4 and 0x32 <= data[position] <= 0x33:

@@ -22,7 +22,9 @@ _TOKEN: Final = 0
 _VALUE: Final = 1
 _AROUND: Final = 2
 _JWT: Final = 3
+_PEM: Final = 4
 _HYPHENS: Final = tuple(b"-----")
+_FIRST_LINE: Final = tuple(b"-----BEGIN ")
 _LAST_LINE: Final = tuple(b"-----END ")
 _PRIVATE_KEY: Final = tuple(b"PRIVATE KEY")
 _EXAMPLE: Final = tuple(b"EXAMPLE")
@@ -219,8 +221,8 @@ def _names_private_key(data: Bytes, position: int, end: int) -> int:
 def _pem(data: Bytes, start: int, end: int, classes: ByteClasses) -> int:
     """Return the end of a private key block whose first line begins at a position, or 0.
 
-    The block goes on while its lines follow one another. Without a last line, as where a text was cut, it ends with
-    the last of them; without any, as in a program that reads such blocks, there is no key.
+    The block goes on while its lines follow one another. Without a last line, as where a text was cut or where another
+    block begins, it ends with the last of them; without any, as in a program that reads such blocks, there is no key.
     """
     position = lines = _names_private_key(data, start + 11, end)
     found = 0
@@ -231,6 +233,8 @@ def _pem(data: Bytes, start: int, end: int, classes: ByteClasses) -> int:
         elif found and _spells(data, position, end, _LAST_LINE):
             stop = _names_private_key(data, position + 9, end)
             return stop if stop else found
+        elif _spells(data, position, end, _FIRST_LINE):
+            break
         position = max(after, position + 1)
     return found
 
@@ -259,30 +263,33 @@ def secret(
         start = position - at
         if equals(data, start, begin, end, literal):
             stop = start + len(literal)
-            shape, kind, fewest = tables.shapes[form], tables.kinds[form], tables.fewest[form]
-            if shape == _VALUE:
+            shape, kind, fewest, most = tables.shapes[form], tables.kinds[form], tables.fewest[form], tables.most[form]
+            after = 0
+            if shape == _PEM:
+                after = _pem(data, start, end, classes)
+                if after:
+                    return start, after
+            elif shape == _VALUE:
                 start = stop
                 while start < end and start < stop + 8 and classes[data[start]] & b.FILL:
                     start += 1
                 stop = start
             elif shape == _AROUND:
                 start -= tables.before[form]
-                before = run_end(data, start, end, classes, kind) if start >= begin else 0
-                stop = stop if before >= stop else end
-            after = run_end(data, stop, end, classes, kind)
-            if shape == _AROUND:
-                after = min(after, stop + fewest)
+                if start < begin or run_end(data, start, stop, classes, kind) < stop:
+                    stop = end
             elif shape == _JWT:
-                after = _jwt(data, start, end, classes, fewest)
                 stop = start
-            elif shape > _JWT:
-                after = _pem(data, start, end, classes)
-                if after:
-                    return start, after
-                stop = end
-            bounded = shape == _VALUE or not classes[byte_at(data, start - 1, begin, end)] & b.WORD
+            # No further than one byte beyond the longest key: in a run of prefixes every one would go to its end.
+            limit = min(end, stop + most + 1)
+            bounded = shape == _VALUE or (shape != _PEM and not classes[byte_at(data, start - 1, begin, end)] & b.WORD)
+            if shape == _JWT and bounded:
+                after = _jwt(data, start, limit, classes, fewest)
+            elif bounded:
+                after = run_end(data, stop, limit, classes, kind)
+                after = min(after, stop + fewest) if shape == _AROUND else after
             bounded = bounded and not classes[byte_at(data, after, begin, end)] & b.WORD
-            if bounded and fewest <= after - stop <= tables.most[form] and _real(data, start, after):
+            if bounded and fewest <= after - stop <= most and _real(data, start, after):
                 return start, after
         form += 1
     return 0, 0
