@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from mixer.errors import RecipeError
 from mixer.filters import privacy
 from mixer.filters.edits import EDITORS
+from mixer.filters.query import checks_at
 from mixer.filters.settings import (
     CheckOverrides,
     Domain,
@@ -112,6 +113,17 @@ def test_the_more_specific_setting_wins_and_the_source_over_all():
 def test_a_rule_that_is_off_can_be_switched_on():
     assert in_force("web", "zh", {"web/zh": {"chinese.terminal_lines": 0.106}})["chinese.terminal_lines"] == 0.106
     assert "gopher.words" in in_force("web", "de", {"web/de": {"gopher.words": [50, None]}})
+
+
+def test_published_sets_replace_the_personal_data_that_they_were_published_with():
+    def replaced(profile):
+        found = {check.name for check, _ in checks_at("*/*", [profile])}
+        return {name.removeprefix("privacy.") for name in found if name.startswith("privacy.")}
+
+    addresses = {"email", "ipv4"}
+    assert replaced("fineweb") == replaced("fineweb2-zh") == addresses
+    assert replaced("starcoder") == replaced("starcoder2") == {*addresses, "ipv6", "secrets"}
+    assert not any(map(replaced, ("gopher", "c4", "chinese", "openwebmath")))
 
 
 def test_a_profile_replaces_the_defaults_and_own_values_win():

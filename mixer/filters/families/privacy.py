@@ -1,12 +1,16 @@
 """Privacy: personal data and secrets, each kind an edit of its own; docs/privacy.md says what is found and what is not.
 
-Rules judge the text as it was; these edits come after them, on kept documents only.
+Rules judge the text as it was; these edits come after them, on kept documents only. The published sets look for what is
+said here by other means: FineWeb and FineWeb2 by two regular expressions, for e-mail and IPv4; StarCoder and StarCoder2
+by a model (StarPII), for e-mail, addresses of both kinds and keys, and for names and passwords, which are left alone
+here.
 """
 
 from mixer.filters.check import Check, Edit
 
 _COUNTED = "replaced"
-_PUBLISHED = dict.fromkeys(("fineweb", "fineweb2-zh", "starcoder", "starcoder2"), True)
+_STARCODER = dict.fromkeys(("starcoder", "starcoder2"), True)
+_PUBLISHED = {"fineweb": True, "fineweb2-zh": True, **_STARCODER}
 
 CHECKS: tuple[Check, ...] = (
     Edit(
@@ -31,7 +35,7 @@ CHECKS: tuple[Check, ...] = (
         "IANA's special-purpose registry; StarCoder; off where privacy.ipv4 is",
         "Public IPv6 addresses.",
         defaults=dict.fromkeys(("web/*", "qa/*", "code/*"), True),
-        profiles=_PUBLISHED,
+        profiles=_STARCODER,
         counted=_COUNTED,
     ),
     Edit(
@@ -55,7 +59,7 @@ CHECKS: tuple[Check, ...] = (
         "programs quote keys too",
         "Keys and tokens of well-known services, signed JSON Web Tokens, and private key blocks.",
         defaults={"*/*": True},
-        profiles={"starcoder": True, "starcoder2": True},
+        profiles=_STARCODER,
         counted=_COUNTED,
     ),
 )
