@@ -27,7 +27,7 @@ from mixer.megatron.blend import built_epochs
 SEED: Final = 1234
 """Megatron's default of ``--seed``, which it draws every prefix's order from."""
 _SEPARATE_BELOW: Final = 0.80
-_WIDE: Final = 2**32 - 2
+WIDE: Final = 2**32 - 2
 """From this many samples on Megatron numbers them in int64, not uint32."""
 _PIECE: Final = 1 << 20
 
@@ -120,7 +120,7 @@ def _documents(count: int, shape: Layout, random: np.random.RandomState) -> NDAr
 
 def _places(shape: Layout, random: np.random.RandomState) -> NDArray[Any]:
     """Return which sample of the row is read when: uint32[samples], or int64."""
-    order = np.arange(shape.samples, dtype=np.uint32 if shape.samples < _WIDE else np.int64)
+    order = np.arange(shape.samples, dtype=np.uint32 if shape.samples < WIDE else np.int64)
     random.shuffle(order[: shape.head])
     if shape.separate:
         random.shuffle(order[shape.head :])

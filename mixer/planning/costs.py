@@ -4,13 +4,13 @@ Reckons with numbers alone; ``forecast.py`` hands over the datasets and the mixt
 ``kinds.py``. Bytes of ``.bin`` and ``.idx`` are exact for exact counts, everything else is an estimate.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mixer.megatron.blend import SURPLUS, built_samples
+from mixer.megatron.blend import wanted_samples
 from mixer.megatron.indexed import HEADER
+from mixer.megatron.order import WIDE, layout
 from mixer.plan import DOCUMENTS
 from mixer.planning.kinds import STAGES, Kind
 from mixer.prepare import WRITES as PREPARED
@@ -110,16 +110,19 @@ def indices(amounts: Sequence[Amount], sequence_length: int) -> Indices:
     """Return what Megatron's indices take.
 
     A document index has 4 bytes for every document and epoch (16 more while it is built), a sample index two numbers a
-    sample, int32 if every count fits, and a shuffle index one.
+    sample and two at its end, int32 if every count fits, and a shuffle index one. A single dataset is read without
+    blending.
     """
     drawn = [amount for amount in amounts if amount.planned]
-    samples = sum(amount.planned for amount in drawn)
+    blended = len(drawn) > 1
+    samples = sum(amount.planned for amount in drawn) if blended else 0
     cache, peak = BLEND_BYTES * samples, 0
     for amount in drawn:
-        built = built_samples(amount.planned, amount.tokens, sequence_length, SURPLUS)
-        epochs = math.ceil((built * sequence_length + 1) / amount.tokens)
-        entries = epochs * amount.documents
-        width = 4 if entries <= _INT32_MAX else 8
-        cache += 4 * entries + (2 * width + (4 if built < _INT32_MAX else 8)) * built
+        wanted = wanted_samples(amount.planned) if blended else amount.planned
+        shape = layout(amount.tokens, wanted, sequence_length)
+        entries = shape.epochs * amount.documents
+        cache += 4 * entries
+        cache += 2 * (4 if entries <= _INT32_MAX else 8) * (shape.samples + 1)
+        cache += (4 if shape.samples < WIDE else 8) * shape.samples
         peak = max(peak, 20 * entries)
     return Indices(BLEND_BYTES * samples, samples * len(drawn) * BLEND_NANOSECONDS * 1e-9, cache, peak)

@@ -14,6 +14,8 @@ from mixer.manifest import read
 from mixer.megatron.blend import Replay, built_samples, drawing_weights, drawn, needed_surplus, planned_samples
 from mixer.megatron.indexed import join, read_index, token_dtype
 from mixer.megatron.order import contents, layout
+from mixer.planning.costs import Amount, indices
+from mixer.planning.kinds import CODE
 from tests.builds import Made, make_build, random_lengths, write_dataset
 from tests.megatron.test_indexed import shards_of
 
@@ -252,3 +254,16 @@ def test_a_located_step_holds_the_tokens_that_megatron_reads(core, one_rank, tmp
             theirs = train[sample.number]
             assert (theirs["tokens"].numpy() == ids[:-1]).all()
             assert (theirs["labels"].numpy() == ids[1:]).all()
+
+
+@pytest.mark.parametrize("prefixes", [1, 4])
+def test_indices_are_as_large_as_a_plan_says(core, one_rank, tmp_path, prefixes):
+    length, samples = 16, 5000
+    made = [Made(f"s{k}", "zh", 9000 + 7000 * k, 0, max_epochs=50) for k in range(prefixes)]
+    build_dir = make_build(tmp_path, made, 1.0, samples, length)
+    build_blend(core, build_dir, samples, length)
+    entries = read(build_dir).datasets
+    planned = planned_samples([entry.weight for entry in entries], samples).tolist()
+    amounts = [Amount(CODE, 0, e.documents, e.tokens, count) for e, count in zip(entries, planned, strict=True)]
+    arrays = [np.load(path, mmap_mode="r") for path in (build_dir / "megatron/cache").glob("*.npy")]
+    assert sum(array.nbytes for array in arrays) == indices(amounts, length).cache_bytes

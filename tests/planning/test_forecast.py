@@ -1,7 +1,6 @@
 """``mixer plan``: the mixture of a build before there is one, what it costs, and what to be warned of."""
 
 import json
-import math
 import re
 from pathlib import Path
 
@@ -11,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixer.directory import disk_usage
+from mixer.errors import InfeasibleError
 from mixer.manifest import read
+from mixer.mixture.weights import plan as solve
 from mixer.planning.costs import Amount, core_hours, disk, indices
+from mixer.planning.counts import Count
+from mixer.planning.forecast import forecast
 from mixer.planning.kinds import ENGLISH_WEB, KINDS, STAGES, kind_of
+from mixer.recipe import LoadedRecipe, check
+from tests.mixture.inventories import inventories
 from tests.small import Small, mixer
 
 ROOT = Path(__file__).parent.parent.parent
@@ -124,32 +129,46 @@ def test_the_counts_of_a_build_give_the_mixture_of_the_build(tmp_path, small_tok
     assert expected.bin + expected.idx == disk_usage(train)
 
 
-def twin_indices(amounts, length):
-    """Count Megatron's indices one by one, as its own code allocates them."""
-    total = sum(amount.planned for amount in amounts)
-    cache, peak = 10 * total, 0
-    for amount in amounts:
-        if not amount.planned:
-            continue
-        wanted = math.ceil(amount.planned * 1.005)
-        epochs = 1
-        while epochs * amount.tokens < wanted * length + 1:
-            epochs += 1
-        document_index = epochs * amount.documents
-        samples = (epochs * amount.tokens - 1) // length
-        cache += 4 * document_index + 2 * (4 if document_index < 2**31 else 8) * samples
-        cache += samples * (4 if samples < 2**31 - 1 else 8)
-        peak = max(peak, (16 + 4) * document_index)
-    return cache, peak
+@settings(max_examples=40, deadline=None)
+@given(inventories(largest=12), st.floats(0, 1), st.sampled_from(["label", "measured"]), st.randoms())
+def test_any_counts_give_the_mixture_of_the_solver(inventory, almr, basis, random):
+    sources, counts = {}, {}
+    rows = list(range(len(inventory.names)))
+    random.shuffle(rows)  # the order of sources changes nothing
+    for k in rows:
+        name, language = inventory.names[k].rsplit("-", 1)
+        sources[name] = {"name": name, "paths": ["x"], "domain": inventory.domain[k], "language": "detect"}
+        sources[name]["max_epochs"] = float(inventory.max_epochs[k])
+        share = float(inventory.measured[k])
+        counts.setdefault(name, {})[language] = Count(tokens=int(inventory.tokens[k]), additional_share=share)
+    mixture = {"almr": almr, "almr_basis": basis, "small_datasets": "drop"}
+    tree = {"name": "any", "tokenizer": "missing.json", "mixture": mixture, "sources": list(sources.values())}
+    loaded = LoadedRecipe(check(tree, "here"), Path("/nowhere"))
+    try:
+        expected = solve(inventory, loaded.recipe.mixture)
+    except InfeasibleError as error:
+        with pytest.raises(InfeasibleError) as caught:
+            forecast(loaded, Path("counts.json"), counts)
+        assert (caught.value.message, caught.value.remedy) == (error.message, error.remedy)
+        return
+    found = forecast(loaded, Path("counts.json"), counts)
+    assert {dataset.name: dataset.samples for dataset in found.datasets} == dict(
+        zip(inventory.names, expected.n.tolist(), strict=True)
+    )
+    assert found.measured == pytest.approx(expected.measured)
+    assert (found.mixture.binding, found.mixture.left_out) == (expected.binding, expected.left_out)
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(10**6, 10**9), st.integers(1, 10**6), st.integers(0, 10**6)), min_size=1))
-def test_indices_are_those_that_megatron_allocates(rows):
-    amounts = [Amount(ENGLISH_WEB, 0, documents, tokens, planned) for tokens, documents, planned in rows]
-    found = indices(amounts, 2048)
-    assert (found.cache_bytes, found.peak_bytes) == twin_indices(amounts, 2048)
-    assert found.blend_bytes == 10 * sum(planned for _, _, planned in rows)
+def test_indices_of_very_many_documents_and_samples_are_wider():
+    # one epoch of 2**42 tokens: 2**31 - 1 samples of 2,048, whatever part of them is drawn
+    few = indices([Amount(ENGLISH_WEB, 0, 10, 2**42, 2**29)] * 2, 2048)
+    assert few.cache_bytes == 2 * (10 * 2**29 + 4 * 10 + 8 * 2**31 + 4 * (2**31 - 1))
+    many = indices([Amount(ENGLISH_WEB, 0, 2**31, 2**42, 2**29)] * 2, 2048)
+    assert many.cache_bytes == 2 * (10 * 2**29 + 4 * 2**31 + 16 * 2**31 + 4 * (2**31 - 1))
+    assert many.peak_bytes == 20 * 2**31
+    long = indices([Amount(ENGLISH_WEB, 0, 10, 2**44, 2**29)], 2048)
+    assert long.cache_bytes == 4 * 10 + 8 * 2**33 + 8 * (2**33 - 1)
+    assert (long.blend_bytes, long.blend_seconds) == (0, 0)  # a single dataset is not blended
 
 
 def test_hours_are_text_over_speed():
