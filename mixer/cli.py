@@ -459,6 +459,63 @@ def inspect(
     explain.show_specimens(draw(directory, wanted, count, seed), None if full else EXCERPT)
 
 
+@main.command(epilog=EXIT_CODES)
+@click.argument("runs", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--metric", "metrics", multiple=True, help="Use only this metric. [default: every column not known]")
+@click.option("--lower", multiple=True, metavar="METRIC", help="A metric of which a lower value is better.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="For pictures. [default: RUNS-frontier]")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of the resamples.")
+@click.option("--tokens", type=click.FloatRange(min=0, min_open=True), help="Ask the laws about this many tokens.")
+@click.option("--parameters", type=click.FloatRange(min=0, min_open=True), help="Ask the laws about this model size.")
+@click.option("--base-loss", type=click.FloatRange(min=0, min_open=True), help="General loss before training.")
+@click.option("--paper", is_flag=True, help="Show the published frontiers of Llama-3 8B and where they cross.")
+def frontier(
+    runs: Path | None,
+    *,
+    metrics: tuple[str, ...],
+    lower: tuple[str, ...],
+    out: Path | None,
+    seed: int,
+    tokens: float | None,
+    parameters: float | None,
+    base_loss: float | None,
+    paper: bool,
+) -> None:
+    """Recommend an ALMR and a learning rate from the results of trial runs in the CSV file RUNS.
+
+    Its columns are almr, lr, loss and any number of metrics. With tokens, general_loss and domain_loss (and parameters,
+    if they differ) the D-CPT and CMR laws say what they recommend.
+
+    \b
+    mixer frontier runs.csv --lower perplexity
+    mixer frontier runs.csv --tokens 1.7e12 --parameters 8e9 --base-loss 1.92
+    mixer frontier --paper
+    """  # noqa: D301
+    from mixer import advice
+
+    if paper == (runs is not None):
+        raise UsageError("give either a CSV file of runs or --paper", "mixer frontier --help shows both")
+    if runs is None:
+        advice.show_paper()
+        return
+    from mixer.mixture.frontier.choice import choose, collect
+    from mixer.mixture.frontier.laws import Target, ask
+    from mixer.mixture.frontier.record import write_record
+    from mixer.mixture.frontier.runs import read_runs
+    from mixer.report.contours import can_draw, draw_contours
+
+    results = read_runs(runs, metrics, lower)
+    found = choose(collect(results), seed)
+    asked = ask(results, Target(tokens, parameters, base_loss))
+    folder = out or runs.with_name(f"{runs.stem}-frontier")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "frontier.json"]
+    write_record(files[0], results, found, asked)
+    note = "" if can_draw() else "pictures need matplotlib: pip install 'mixer[report]'"
+    files += [] if note else draw_contours(found, folder)
+    advice.show_frontier(results, found, asked, files, note)
+
+
 def _write(text: str, out: Path | None) -> None:
     """Write a text to a file, or to the screen."""
     if out is None:

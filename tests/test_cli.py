@@ -38,7 +38,19 @@ def test_help_tells_the_exit_codes(command):
 
 @pytest.mark.parametrize(
     "command",
-    ["build", "plan", "mix", "sweep", "verify", "relocate", "clean", "recipe", "recipe list", "recipe schema"],
+    [
+        "build",
+        "plan",
+        "mix",
+        "sweep",
+        "frontier",
+        "verify",
+        "relocate",
+        "clean",
+        "recipe",
+        "recipe list",
+        "recipe schema",
+    ],
 )
 def test_every_command_explains_itself(command):
     ran = mixer(*command.split(), "-h")
