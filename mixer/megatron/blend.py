@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from mixer.megatron.draw import LANES, UNROLLED, Track, draw, draw_lanes, lane_samples
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,6 @@ SURPLUS: Final = 0.005
 """Megatron's default of ``--mid-level-dataset-surplus``."""
 MAX_PREFIXES: Final = 32_766
 """Megatron numbers the prefixes of a blend in int16 and asserts that there are fewer than 32,767."""
-_LANES: Final = 4
 _STEPS: Final = 1 << 22
 """Steps of one call of the kernel: some 0.1 s, after which Python can be interrupted."""
 
@@ -148,11 +148,38 @@ class Deviation:
         return (self.low, self.low_at) if -self.low > self.high else (self.high, self.high_at)
 
 
+@dataclass(frozen=True)
+class Batches:
+    """How far the whole batches so far were from a line, each by itself, in samples.
+
+    Parameters
+    ----------
+    count, size
+        Batches, and the samples of one.
+    slope, share
+        What a sample should add to the sum, and what one did on average.
+    mean
+        The mean absolute distance of a batch.
+    worst, worst_at
+        The largest distance, with its sign, and the number of the batch that had it first, from 0.
+    """
+
+    count: int
+    size: int
+    slope: float
+    share: float
+    mean: float
+    worst: float
+    worst_at: int
+
+
 class Replay:
     """Megatron's order from the first sample on, in steps of any size.
 
-    Memory is constant; the state is ``counts``. Running sums of an amount per sample (1 for a group's prefixes and 0
-    for the others, or measured shares) are held against straight lines after every single sample.
+    Memory is constant; the state is ``counts``. Long ways are gone in many stretches at once, with the same draws
+    (``draw.draw_lanes``). Running sums of an amount per sample (1 for a group's prefixes and 0
+    for the others, or measured shares) are held against straight lines after every single sample, and once more for
+    every batch by itself.
 
     Parameters
     ----------
@@ -162,6 +189,8 @@ class Replay:
         float[M, K], what a sample of each prefix adds to each of M sums; M may be 0.
     slopes
         float[M], what each sum should grow by a sample.
+    batch
+        Samples of a batch; 0: batches are not looked at.
 
     Raises
     ------
@@ -169,19 +198,17 @@ class Replay:
         There is no weight, there are too many, or one is not positive and finite: Megatron would stop at it.
     """
 
-    def __init__(self, weights: ArrayLike, amounts: ArrayLike = (), slopes: ArrayLike = ()) -> None:
+    def __init__(self, weights: ArrayLike, amounts: ArrayLike = (), slopes: ArrayLike = (), batch: int = 0) -> None:
         values = np.array(weights, np.float64)
         if not (0 < len(values) <= MAX_PREFIXES and (values > 0).all() and np.isfinite(values).all()):
             raise ValueError(f"a blend needs 1 to {MAX_PREFIXES} weights, all positive and finite")
         self._prefixes = len(values)
-        self._slopes = np.array(slopes, np.float64)
-        self._amounts = np.array(amounts, np.float64).reshape(len(self._slopes), self._prefixes)
-        # A lane's end is filled up with prefixes that are never drawn: their lag is minus infinity.
-        fill = -self._prefixes % _LANES
+        # Filled up with prefixes that are never drawn: their lag is minus infinity.
+        fill = -self._prefixes % UNROLLED
         self._weights = np.concatenate([drawing_weights(values), np.zeros(fill)])
         self._counts = np.concatenate([np.zeros(self._prefixes), np.full(fill, np.inf)])
-        self._extremes = np.zeros((len(self._slopes), 2))
-        self._extremes_at = np.zeros((len(self._slopes), 2), np.int64)
+        lines = np.array(slopes, np.float64)
+        self._track = Track.new(np.array(amounts, np.float64).reshape(len(lines), self._prefixes), lines, batch)
         self.step = 0
 
     @property
@@ -192,11 +219,39 @@ class Replay:
     @property
     def deviations(self) -> list[Deviation]:
         """The extreme distances of the M sums from their lines so far."""
-        pairs = zip(self._extremes.tolist(), self._extremes_at.tolist(), strict=True)
+        pairs = zip(self._track.extremes.tolist(), self._track.extremes_at.tolist(), strict=True)
         return [Deviation(low, low_at, high, high_at) for (low, high), (low_at, high_at) in pairs]
+
+    @property
+    def batches(self) -> list[Batches]:
+        """The distances of the M sums of the whole batches so far; none before the first batch is whole."""
+        size = self._track.batch
+        count = self.step // size if size else 0
+        if not count:
+            return []
+        track = self._track
+        found = (track.slopes, track.begun, track.batch_off, track.batch_worst, track.batch_worst_at)
+        return [
+            Batches(count, size, slope, sums / (count * size), off / count, worst, max(at // size - 1, 0))
+            for slope, sums, off, worst, at in zip(*(values.tolist() for values in found), strict=True)
+        ]
 
     def advance(self, to: int) -> None:
         """Go on until ``to`` samples have been drawn in all."""
+        batch = self._track.batch or 1
+        while self.step < to:
+            begin = max(-(-self.step // batch), 1) * batch
+            of_lane, before = lane_samples(self._prefixes, self._track.batch, to - begin)
+            if not of_lane:
+                self._one_by_one(to)
+                continue
+            self._one_by_one(begin)
+            self.step = draw_lanes(self._weights, self._counts, self._track, begin, of_lane, before)
+            if self.step < begin + of_lane * LANES // 4:
+                # Supposing goes wrong with these weights, and costs more than it gains: go the same way on foot.
+                self._one_by_one(begin + of_lane * LANES)
+
+    def _one_by_one(self, to: int) -> None:
         none = np.empty(0, np.int16)
         while self.step < to:
             self._run(min(to - self.step, _STEPS), none)
@@ -208,75 +263,5 @@ class Replay:
         return indices
 
     def _run(self, steps: int, indices: NDArray[np.int16]) -> None:
-        _draw(
-            self._weights,
-            self._counts,
-            self._amounts,
-            self._slopes,
-            self._extremes,
-            self._extremes_at,
-            self.step,
-            steps,
-            indices,
-        )
+        draw(self._weights, self._counts, self._track, self.step, indices, steps)
         self.step += steps
-
-
-@njit(cache=True, nogil=True)
-def _draw(
-    weights: Floats,
-    counts: Floats,
-    amounts: Floats,
-    slopes: Floats,
-    extremes: Floats,
-    extremes_at: NDArray[np.int64],
-    first: int,
-    steps: int,
-    indices: NDArray[np.int16],
-) -> None:
-    """Draw samples ``first`` to ``first + steps``; counts are floats, exact up to 2**53.
-
-    Four quarters of the prefixes are searched side by side, because a single search waits for each comparison; of
-    equal lags the first wins inside a quarter, and the earlier quarter.
-    """
-    sums = np.zeros(len(slopes))
-    for m in range(len(slopes)):
-        for p in range(amounts.shape[1]):
-            sums[m] += amounts[m, p] * counts[p]
-    quarter = len(weights) // 4
-    for t in range(first, first + steps):
-        position = max(float(t), 1.0)
-        a, b, c, d = 0, quarter, 2 * quarter, 3 * quarter
-        lag_a = weights[a] * position - counts[a]
-        lag_b = weights[b] * position - counts[b]
-        lag_c = weights[c] * position - counts[c]
-        lag_d = weights[d] * position - counts[d]
-        for p in range(1, quarter):
-            lag = weights[p] * position - counts[p]
-            if lag > lag_a:
-                lag_a, a = lag, p
-            lag = weights[p + quarter] * position - counts[p + quarter]
-            if lag > lag_b:
-                lag_b, b = lag, p + quarter
-            lag = weights[p + 2 * quarter] * position - counts[p + 2 * quarter]
-            if lag > lag_c:
-                lag_c, c = lag, p + 2 * quarter
-            lag = weights[p + 3 * quarter] * position - counts[p + 3 * quarter]
-            if lag > lag_d:
-                lag_d, d = lag, p + 3 * quarter
-        if lag_b > lag_a:
-            lag_a, a = lag_b, b
-        if lag_d > lag_c:
-            lag_c, c = lag_d, d
-        if lag_c > lag_a:
-            a = c
-        counts[a] += 1.0
-        if len(indices):
-            indices[t - first] = a
-        for m in range(len(slopes)):
-            sums[m] += amounts[m, a]
-            distance = sums[m] - slopes[m] * (t + 1)
-            if distance < extremes[m, 0]:
-                extremes[m, 0], extremes_at[m, 0] = distance, t + 1
-            elif distance > extremes[m, 1]:
-                extremes[m, 1], extremes_at[m, 1] = distance, t + 1

@@ -18,7 +18,7 @@ import numpy as np
 from mixer.engine.stage import Progress
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import NAME, Manifest, read
-from mixer.megatron.blend import Deviation, Replay, group_bounds
+from mixer.megatron.blend import Batches, Deviation, Replay, group_bounds
 from mixer.mixture import checks
 from mixer.mixture.export import ARGS, BLEND, Weighted, read_blend, read_flags, usable_valid
 
@@ -68,6 +68,11 @@ class VerifyReport:
     realised, measured
         How far the samples of the additional language, and its measured part of all samples, were from their target
         at any step. What is not the basis of the target has its own share of the whole training for a line.
+    bounds
+        What ``realised`` was held between after every sample: minus the number of base datasets, and the number of
+        additional ones (``megatron.blend``), each wider by what the target is off the ratio of whole samples.
+    batches
+        The same two within each global batch by itself; empty without the size of one, or without a whole one.
     loss_almr
         The realised ALMR of the positions that ``--eod-mask-loss`` leaves in the loss.
     datasets
@@ -86,6 +91,8 @@ class VerifyReport:
     checkpoints: tuple[Checkpoint, ...]
     realised: Deviation
     measured: Deviation
+    bounds: tuple[float, float]
+    batches: tuple[Batches, ...]
     loss_almr: float
     datasets: tuple[DatasetReport, ...]
     unused: tuple[str, ...]
@@ -158,6 +165,8 @@ def verify(
         checkpoints=replay.checkpoints,
         realised=replay.realised,
         measured=replay.measured,
+        bounds=replay.bounds,
+        batches=replay.batches,
         loss_almr=_loss_almr(manifest),
         datasets=replay.datasets,
         unused=_unused(manifest),
@@ -212,8 +221,9 @@ class _Replayed:
     checkpoints: tuple[Checkpoint, ...]
     realised: Deviation
     measured: Deviation
-    datasets: tuple[DatasetReport, ...]
     bounds: tuple[float, float]
+    batches: tuple[Batches, ...]
+    datasets: tuple[DatasetReport, ...]
 
 
 def _replay(manifest: Manifest, train: Weighted, reading: _Reading) -> _Replayed | None:
@@ -227,7 +237,8 @@ def _replay(manifest: Manifest, train: Weighted, reading: _Reading) -> _Replayed
     shares = np.array([entry.additional_share for entry in datasets])
     almr = manifest.almr
     lines = (almr.target, almr.measured) if almr.basis == "label" else (almr.realised, almr.target)
-    replay = Replay([float(weight) for weight in train.weights], [group, shares], lines)
+    weights = [float(weight) for weight in train.weights]
+    replay = Replay(weights, [group, shares], lines, manifest.global_batch or 0)
     checkpoints = []
     for part in CHECKPOINTS:
         samples = max(1, round(part * manifest.samples))
@@ -254,7 +265,14 @@ def _replay(manifest: Manifest, train: Weighted, reading: _Reading) -> _Replayed
         )
         for entry, samples in zip(datasets, replay.counts.tolist(), strict=True)
     )
-    return _Replayed(tuple(checkpoints), realised, measured, drawn, (low - beside, high + beside))
+    return _Replayed(
+        checkpoints=tuple(checkpoints),
+        realised=realised,
+        measured=measured,
+        bounds=(low - beside, high + beside),
+        batches=tuple(replay.batches),
+        datasets=drawn,
+    )
 
 
 def _check_replay(manifest: Manifest, replay: _Replayed) -> list[str]:
@@ -267,9 +285,13 @@ def _check_replay(manifest: Manifest, replay: _Replayed) -> list[str]:
     if replay.checkpoints[-1].realised != manifest.almr.realised:
         broken.append(f"has an ALMR of {replay.checkpoints[-1].realised}, but {NAME} says {manifest.almr.realised}")
     low, high = replay.bounds
-    if replay.realised.low < low or replay.realised.high > high:
-        distance, samples = replay.realised.largest
-        broken.append(f"is {distance:.2f} samples of the additional language off its line after {samples:,} samples")
+    found = replay.realised  # 0 on a side on which it never was, as with one group alone
+    if (found.low and found.low <= low) or (found.high and found.high >= high):
+        distance, samples = found.largest
+        broken.append(
+            f"is {distance:.2f} samples of the additional language off its line after {samples:,} samples, "
+            f"not between {low:.2f} and {high:.2f}"
+        )
     return broken
 
 

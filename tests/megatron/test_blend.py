@@ -20,6 +20,7 @@ from mixer.megatron.blend import (
     needed_surplus,
     planned_samples,
 )
+from mixer.megatron.draw import LANES, draw_lanes
 
 Replay([1.0]).advance(1)  # loads the kernel, so that no deadline pays for it
 
@@ -122,6 +123,138 @@ def test_sums_are_followed_in_steps_of_any_size(data, counts, cut):
     assert measured.high == pytest.approx(max(distances.max(), 0), abs=1e-9)
     for extreme, at in ((measured.low, measured.low_at), (measured.high, measured.high_at)):
         assert at == 0 or distances[at - 1] == pytest.approx(extreme, abs=1e-9)
+
+
+@given(data=st.data(), counts=whole_samples, batch=st.integers(1, 50), cut=st.integers(0, 500))
+def test_batches_are_held_against_the_line_each_by_itself(data, counts, batch, cut):
+    total = sum(counts)
+    shares = np.array(data.draw(st.lists(st.floats(0, 1), min_size=len(counts), max_size=len(counts))))
+    slope = data.draw(st.floats(0, 1))
+    weights = np.array(counts) / total
+    replay = Replay(weights, [shares], [slope], batch)
+    replay.advance(min(cut, total))
+    replay.advance(total)
+    whole = total // batch
+    if not whole:
+        assert replay.batches == []
+        return
+    inside = shares[Replay(weights).order(whole * batch)].reshape(whole, batch).sum(axis=1)
+    found = replay.batches[0]
+    assert (found.count, found.size, found.slope) == (whole, batch, slope)
+    assert found.share == pytest.approx(inside.sum() / (whole * batch), abs=1e-9)
+    assert found.mean == pytest.approx(np.abs(inside - slope * batch).mean(), abs=1e-9)
+    assert abs(found.worst) == pytest.approx(np.abs(inside - slope * batch).max(), abs=1e-9)
+    assert inside[found.worst_at] - slope * batch == pytest.approx(found.worst, abs=1e-9)
+
+
+def test_batches_are_not_looked_at_unasked():
+    replay = Replay([1.0, 2.0], [[1, 0]], [0.5])
+    replay.advance(100)
+    assert replay.batches == []
+
+
+def on_foot(weights, amounts, slopes, batch, samples):
+    """Draw one sample after the other."""
+    replay = Replay(weights, amounts, slopes, batch)
+    replay._one_by_one(samples)
+    return replay
+
+
+def same_sums(replay, expected):
+    for one, other in zip(replay.deviations, expected.deviations, strict=True):
+        assert (one.low, one.high) == (pytest.approx(other.low, abs=1e-3), pytest.approx(other.high, abs=1e-3))
+    for one, other in zip(replay.batches, expected.batches, strict=True):
+        assert (one.count, one.size, one.slope) == (other.count, other.size, other.slope)
+        assert one.share == pytest.approx(other.share)
+        assert one.mean == pytest.approx(other.mean, abs=1e-3)
+        assert abs(one.worst) == pytest.approx(abs(other.worst), abs=1e-3)
+
+
+kinds = st.sampled_from(["real", "whole", "equal", "halves", "one large", "tiny"])
+
+
+def weights_of(kind, rng, count):
+    return {
+        "real": rng.dirichlet(np.ones(count)),
+        "whole": (1 + rng.multinomial(10**6, rng.dirichlet(np.ones(count)))) / (10**6 + count),
+        "equal": np.ones(count),
+        "halves": 0.5 ** np.arange(min(count, 30)),
+        "one large": np.append(0.9, np.full(count, 0.1 / count)),
+        "tiny": rng.dirichlet(np.full(count, 0.1)) + 1e-9,
+    }[kind]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=kinds,
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(1, 40),
+    batch=st.sampled_from([0, 1, 7, 50]),
+    first=st.integers(1, 40),
+    of_lane=st.integers(1, 8),
+    before=st.integers(0, 50),
+)
+def test_stretches_side_by_side_draw_the_same_as_one_by_one(kind, seed, count, batch, first, of_lane, before):
+    rng = np.random.default_rng(seed)
+    weights = weights_of(kind, rng, count)
+    group, shares = rng.random(len(weights)) < 0.4, rng.random(len(weights))
+    lines = [group, shares], [weights[group].sum() / weights.sum(), 0.5]
+    first, of_lane = first * (batch or 1), of_lane * (batch or 13)
+    replay = on_foot(weights, *lines, batch, first)
+    replay.step = draw_lanes(replay._weights, replay._counts, replay._track, first, of_lane, min(before, of_lane))
+    stretches, rest = divmod(replay.step - first, of_lane)
+    assert 1 <= stretches <= LANES
+    assert rest == 0
+    expected = on_foot(weights, *lines, batch, replay.step)
+    assert (replay.counts == expected.counts).all()
+    same_sums(replay, expected)
+    # Whoever goes on from there is none the wiser.
+    replay.advance(replay.step + 99)
+    expected.advance(expected.step + 99)
+    assert (replay.counts == expected.counts).all()
+    same_sums(replay, expected)
+
+
+@pytest.mark.parametrize("kind", ["real", "whole", "equal", "halves", "one large", "tiny"])
+@pytest.mark.parametrize("batch", [0, 256])
+def test_a_long_way_is_that_of_single_steps(kind, batch):
+    rng = np.random.default_rng(len(kind))
+    weights = weights_of(kind, rng, 20)
+    group, shares = np.arange(len(weights)) % 3 == 0, rng.random(len(weights))
+    lines = [group, shares], [weights[group].sum() / weights.sum(), 0.5]
+    replay = Replay(weights, *lines, batch)
+    for end in (77, 1_500_000, 1_500_001, 3_000_000):
+        replay.advance(end)
+    expected = on_foot(weights, *lines, batch, 3_000_000)
+    assert (replay.counts == expected.counts).all()
+    same_sums(replay, expected)
+
+
+def test_long_ways_are_mostly_gone_side_by_side(monkeypatch):
+    weights = weights_of("whole", np.random.default_rng(1), 20)
+    single = 0
+    one_by_one = Replay._one_by_one
+
+    def counted(replay, to):
+        nonlocal single
+        single += max(to - replay.step, 0)
+        one_by_one(replay, to)
+
+    monkeypatch.setattr(Replay, "_one_by_one", counted)
+    replay = Replay(weights, batch=256)
+    replay.advance(3_000_000)
+    assert replay.step == 3_000_000
+    assert single < 1_000_000
+
+
+def test_wrong_suppositions_cost_time_alone(monkeypatch):
+    monkeypatch.setattr("mixer.megatron.draw.supposed_counts", lambda weights, counts, samples, more: counts)
+    weights = weights_of("tiny", np.random.default_rng(2), 30)
+    replay = Replay(weights, [np.ones(30)], [1.0], 256)
+    replay.advance(2_000_000)
+    assert (replay.counts == on_foot(weights, [np.ones(30)], [1.0], 256, 2_000_000).counts).all()
+    assert replay.deviations == [Deviation(0.0, 0, 0.0, 0)]
+    assert replay.batches[0].worst == 0
 
 
 def test_the_larger_deviation_is_reported_with_its_sign():

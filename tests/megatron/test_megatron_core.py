@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mixer.engine.outputs import Outputs
 from mixer.locate import locate
@@ -120,19 +122,56 @@ def test_the_replay_equals_the_helper_with_many_prefixes_and_ties(core):
         assert (Replay(weights).order(50_000) == expected).all()
 
 
-@pytest.mark.slow
-def test_the_replay_equals_the_helper_over_a_long_run(core):
+@settings(max_examples=40, deadline=None)
+@given(
+    weights=st.lists(st.floats(1e-9, 1) | st.sampled_from([0.25, 0.5, 1.0]), min_size=1, max_size=40),
+    steps=st.integers(1, 20_000),
+    cuts=st.lists(st.integers(0, 20_000), max_size=3),
+)
+def test_the_replay_equals_the_helper_for_any_weights(core, weights, steps, cuts):
+    expected = helper_order(core, drawing_weights(weights).tolist(), steps)
+    assert (Replay(weights).order(steps) == expected).all()
+    replay = Replay(weights)
+    for cut in sorted(cut % steps for cut in cuts):
+        replay.advance(cut)
+        assert (replay.counts == np.bincount(expected[:cut], minlength=len(weights))).all()
+
+
+@pytest.mark.parametrize(
+    ("steps", "count", "spread"),
+    [
+        (2_000_000, 20, 1),
+        (2_000_000, 40, 0.1),
+        pytest.param(20_000_000, 20, 1, marks=pytest.mark.slow),
+        pytest.param(20_000_000, 40, 0.1, marks=pytest.mark.slow),
+    ],
+)
+def test_the_replay_equals_the_helper_over_a_long_run(core, steps, count, spread):
     rng = np.random.default_rng(6)
-    samples = rng.multinomial(20_000_000, rng.dirichlet(np.ones(20)))
-    weights = samples / samples.sum()
-    expected = helper_order(core, drawing_weights(weights).tolist(), 20_000_000)
-    assert (Replay(weights).order(20_000_000) == expected).all()
+    samples = 1 + rng.multinomial(steps - count, rng.dirichlet(np.full(count, spread)))
+    weights = samples / steps
+    expected = helper_order(core, drawing_weights(weights).tolist(), steps)
     assert (np.bincount(expected) == samples).all()
+    replay = Replay(weights)
+    for end in (1, steps // 100, steps // 10 + 7, steps // 2, steps):  # side by side where it is far
+        replay.advance(end)
+        assert (replay.counts == np.bincount(expected[:end], minlength=count)).all()
+    assert (Replay(weights).order(steps // 10) == expected[: steps // 10]).all()
 
 
 @pytest.mark.parametrize(
     ("almr", "counts", "samples"),
-    [(0.0, 5, 2000), (0.33, 2, 100_000), (0.33, 40, 200_000), (0.5, 11, 20_000), (0.97, 20, 30_000), (1.0, 6, 1000)],
+    [
+        (0.0, 5, 2000),
+        (0.33, 2, 100_000),
+        (0.33, 40, 200_000),
+        (0.5, 11, 20_000),
+        (0.97, 20, 30_000),
+        (1.0, 6, 1000),
+        pytest.param(0.1, 40, 1_000_000, marks=pytest.mark.slow),
+        pytest.param(0.33, 20, 1_000_000, marks=pytest.mark.slow),
+        pytest.param(0.8, 7, 1_000_000, marks=pytest.mark.slow),
+    ],
 )
 def test_megatron_draws_exactly_the_promised_samples_in_the_replays_order(
     core, one_rank, tmp_path, almr, counts, samples

@@ -17,7 +17,7 @@ from mixer.mixture.compose import Counted, compose
 from mixer.mixture.export import export
 from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.verify import CHECKPOINTS, verify
-from tests.builds import TOKENIZER, make_build
+from tests.builds import TOKENIZER, change, change_text, make_build
 
 
 @pytest.fixture
@@ -66,6 +66,41 @@ def test_almr_is_what_the_order_says_at_every_checkpoint(tmp_path, almr):
     )
     assert report.checkpoints[-1].realised == manifest.almr.realised
     assert abs(report.checkpoints[-1].realised - almr) <= 0.5 / manifest.samples
+
+
+@pytest.mark.parametrize("almr", [0.0, 0.33, 1.0])
+def test_the_ratio_inside_each_global_batch(tmp_path, almr):
+    build = make_build(tmp_path, almr=almr)
+    change(build, global_batch=100)
+    change_text(build / "megatron/args.txt", "--global-batch-size 256", "--global-batch-size 100")
+    manifest, report = read(build), verify(build)
+    drawn = [entry for entry in manifest.datasets if entry.samples]
+    order = Replay([entry.weight for entry in drawn]).order(manifest.samples)
+    whole = manifest.samples // 100
+    for batches, amounts, line in zip(
+        report.batches,
+        ([float(entry.role == "additional") for entry in drawn], [entry.additional_share for entry in drawn]),
+        (almr, manifest.almr.measured),
+        strict=True,
+    ):
+        inside = np.array(amounts)[order[: whole * 100]].reshape(whole, 100).sum(axis=1)
+        assert (batches.count, batches.size, batches.slope) == (whole, 100, line)
+        assert batches.share == pytest.approx(inside.sum() / (whole * 100))
+        assert batches.mean == pytest.approx(np.abs(inside - 100 * line).mean(), abs=1e-8)
+        assert abs(batches.worst) == pytest.approx(np.abs(inside - 100 * line).max(), abs=1e-8)
+        assert inside[batches.worst_at] - 100 * line == pytest.approx(batches.worst, abs=1e-8)
+
+
+def test_no_batches_where_there_is_no_whole_one(build):
+    change(build, global_batch=None)
+    change_text(build / "megatron/args.txt", "--global-batch-size 256\n", "")
+    assert verify(build).batches == ()
+
+
+def test_the_bound_is_that_of_the_datasets_and_half_a_sample_at_most(build):
+    low, high = verify(build).bounds
+    assert -1.5 <= low <= -1
+    assert 2 <= high <= 2.5
 
 
 def test_loss_almr_leaves_out_the_positions_after_an_end(build):
@@ -181,4 +216,4 @@ def test_a_large_training_is_replayed_in_constant_memory(build):
         assert sum(entry.samples for entry in report.datasets) == total
         return size
 
-    assert peak(1000) < 1.1 * peak(1) + 10_000
+    assert peak(30_000) < 1.1 * peak(4000) + 10_000  # both long enough to be replayed in many stretches at once

@@ -109,6 +109,16 @@ def test_a_changed_weight(build):
     assert f"{path} has an ALMR of" in message
 
 
+def test_an_order_that_leaves_the_line_by_more_than_the_bound(build):
+    # Weights that swap the languages: nothing but the order itself can show where the ratio was broken first.
+    blend = json.loads((build / "megatron/blend.json").read_text())
+    blend["train"][0::2] = blend["train"][0::2][::-1]
+    (build / "megatron/blend.json").write_text(json.dumps(blend))
+    message = broken(build)
+    assert re.search(r"blend\.json is \d+\.\d\d samples of the additional language off its line after [\d,]+", message)
+    assert "not between -1." in message
+
+
 def test_the_smallest_change_of_a_weight(build):
     weight = read(build).datasets[0].weight
     change_text(build / "megatron/blend.json", repr(weight), repr(float(np.nextafter(weight, 1))))
