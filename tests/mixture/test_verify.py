@@ -216,4 +216,5 @@ def test_a_large_training_is_replayed_in_constant_memory(build):
         assert sum(entry.samples for entry in report.datasets) == total
         return size
 
-    assert peak(30_000) < 1.1 * peak(4000) + 10_000  # both long enough to be replayed in many stretches at once
+    peak(1000)  # loads the kernels
+    assert peak(8000) < 1.1 * peak(1000) + 10_000
