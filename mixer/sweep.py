@@ -197,7 +197,8 @@ def _changes(before: Manifest, tokens: str | None, sequence_length: int | None) 
         raise UsageError(
             f"--tokens {size:,} is less than one sequence of {length:,} tokens", "give --tokens such as 100B"
         )
-    return {"tokens": size, "sequence_length": length}
+    # Trial runs are of one phase, also where the build's own training has several.
+    return {"tokens": size, "sequence_length": length, **({"phases": []} if settings.get("phases") else {})}
 
 
 def _claim(out: Path, before: Manifest, changes: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from mixer.errors import UsageError
 from mixer.manifest import read
 from mixer.mixture.export import read_flags
+from mixer.mixture.frontier.runs import read_runs
 from mixer.sweep import COLUMNS, grid
 from tests.builds import make_build
 from tests.small import Small, mixer
@@ -199,3 +200,17 @@ def test_where_it_cannot_stand(finished, swept, tmp_path):
 def test_it_stands_beside_the_build_by_default(finished):
     assert mixer("sweep", finished.out, "--almr", "0.3", "--lr", "1e-8", "--tokens", "10K").code == 0
     assert (finished.folder / "out-sweep" / "runs.csv").is_file()
+
+
+def test_frontier_reads_the_table_of_results(finished, tmp_path):
+    out = tmp_path / "trials"
+    assert mixer("sweep", finished.out, *GRID, "--out", out).code == 0
+    unfilled = read_runs(out / "runs.csv")
+    assert unfilled.columns["almr"].tolist() == [0.2, 0.2, 0.4, 0.4, 0.6, 0.6]
+    assert unfilled.columns["lr"].tolist() == [5e-9, 1e-7] * 3
+    assert unfilled.columns["tokens"].tolist() == [10_000] * 6
+    assert (len(unfilled), unfilled.metrics, unfilled.complete(["loss"]).any()) == (6, (), False)
+    first, *lines = (out / "runs.csv").read_text().splitlines()
+    (out / "runs.csv").write_text("\n".join([f"{first},ceval", *(f"{line}2.{k},0.4" for k, line in enumerate(lines))]))
+    filled = read_runs(out / "runs.csv")
+    assert (filled.metrics, filled.complete(["loss", "ceval"]).all()) == (("ceval",), True)
