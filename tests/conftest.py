@@ -1,5 +1,6 @@
 """What tests of several rooms share: a small recipe, a server that many builds use, and megatron-core."""
 
+import signal
 import warnings
 from types import SimpleNamespace
 
@@ -8,6 +9,11 @@ import pytest
 from mixer.engine import server
 from tests.small import Small
 from tests.tokenize.conftest import train
+
+# A shell without job control starts what it puts in the background with SIGINT ignored, which children inherit; tests
+# of interruption send it to theirs.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
