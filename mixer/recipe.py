@@ -20,6 +20,7 @@ from mixer.documents import METADATA
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
+from mixer.filters.language import CODE
 from mixer.filters.settings import CheckOverrides, Domain, FilterSettings, LanguageSettings, Overrides, PrivacySettings
 from mixer.mixture.settings import MixtureSettings, ShareSettings, contradiction, weights_fault
 from mixer.mixture.weightfile import read_weights
@@ -132,6 +133,21 @@ class Recipe(BaseModel):
                 raise ValueError(
                     f"source {source.name!r} declares language {source.language!r}, which is neither the additional "
                     f"language nor a base language ({', '.join(sorted(wanted))}){did_you_mean(source.language, wanted)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _languages_of_settings_occur(self) -> Self:
+        kept = {self.mixture.additional_language, *self.mixture.base_languages, CODE}
+        places = [("filters", place) for place in self.filters.root]
+        places += [(f"custom filter {own.name!r}", place) for own in self.custom for place in own.where]
+        named = [(where, place, place.partition("/")[2]) for where, place in places]
+        named += [("language.thresholds", language, language) for language in self.language.thresholds]
+        for where, key, language in named:
+            if language not in {"*", *kept}:
+                raise ValueError(
+                    f"{where}: {key!r} is about documents in {language!r}, of which none are kept; the languages are "
+                    f"{', '.join(sorted(kept))}{did_you_mean(language, kept)}"
                 )
         return self
 

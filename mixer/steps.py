@@ -91,7 +91,9 @@ class Steps:
         accepted = (recipe.mixture.additional_language, *recipe.mixture.base_languages)
         model, checks = load_model(), checks_of(recipe, source)
         edits, rules, redactors = editbook(checks), rulebook(checks), privacy.editors(recipe.privacy)
-        self._record = partial(record, domain=source.domain, checks=checks)
+        self._record = partial(
+            record, domain=source.domain, programming_language=source.programming_language, checks=checks
+        )
         lists = [LoadedList(each, attachments[each.file]) for each in recipe.blocklists if source.carries(each)]
         own = [
             partial(ask, own=each, asked=load(each, attachments.get(each.fasttext or "")), domain=source.domain)

@@ -1,12 +1,16 @@
 """`mixer inspect`, `mixer filter` and `mixer rules`, as a user gives them."""
 
+import json
 import re
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixer.documents import STATISTICS
+from mixer.documents import STATISTICS, make_batch, set_column
 from mixer.filters.page import markdown
+from mixer.filters.recorded import record, recorded
+from mixer.filters.settings import FilterSettings, Overrides, checkbook, rulebook
 from mixer.filters.table import TABLE
 from mixer.inspection.finished import Wanted
 from mixer.inspection.specimens import inspect
@@ -127,6 +131,23 @@ def test_what_if_computes_what_no_rule_looked_at(built):
     path = next((built.out / "documents/train/zh-zh").glob("*.parquet"))
     assert STATISTICS + "terminal_lines" not in pq.read_schema(path).names
     assert changes(built, chinese__terminal_lines=0.5)["zh", "zh"] == ({"chinese.terminal_lines": 40}, {})
+
+
+def test_what_if_knows_what_a_document_is_written_in(tmp_path):
+    batch = make_batch(["f"] * 2, range(2), ["key: value\n" * 600] * 2, {"kind": ["yaml", "ruby"]})
+    batch = set_column(batch, "language", pa.array(["code"] * 2))
+    (tmp_path / "documents/train/s-code").mkdir(parents=True)
+    path = tmp_path / "documents/train/s-code/0.parquet"
+    pq.write_table(pa.Table.from_batches([record(batch, "code", "kind", {"code": []})]), path)
+    (change,) = what_if(tmp_path, Wanted(), {"code.data_lines": 512.0})
+    assert (change.documents, change.lost) == (2, {"code.data_lines": 1})
+
+
+def test_a_record_of_checks_is_json_and_comes_back():
+    checks = checkbook(FilterSettings(), Overrides(), "book", ["en", "zh"])
+    batch = record(make_batch([], [], []), "book", None, checks)
+    json.loads(batch.schema.metadata[b"mixer.checks"], parse_constant=pytest.fail)
+    assert recorded(batch.schema, "f").rules == rulebook(checks)
 
 
 def test_the_funnel_counts_at_every_rule(built):

@@ -33,6 +33,11 @@ _HASHES = {64: hashlib.sha256, 40: hashlib.sha1, 32: hashlib.md5}
 _URL = r"^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://)?(?:[^/@?#]*@)?(?P<host>[^/:?#]*)(?::[0-9]*)?(?P<rest>[^#]*)"
 
 
+_LONGEST_HOST = 253
+"""Characters of a domain name at most (RFC 1035, section 3.1, without the length bytes)."""
+_LABELS = (_LONGEST_HOST + 1) // 2
+
+
 class BlockList(BaseModel):
     """A file of entries; documents that match one are dropped for ``blocklist.<kind>``."""
 
@@ -41,11 +46,14 @@ class BlockList(BaseModel):
     kind: Kind = Field(
         description=(
             "`url`: whole URLs, without scheme, user, port, fragment and trailing slash, the host in small letters; "
-            "`domain`: domains and everything below them; `id`: exact values; `text`: SHA-256, SHA-1 or MD5 (64, 40 "
-            "or 32 hexadecimal digits) of the UTF-8 text as read."
+            "`domain`: domains and everything below them, `*.site.org` being the same as `site.org`; `id`: exact "
+            "values; `text`: SHA-256, SHA-1 or MD5 (64, 40 or 32 hexadecimal digits) of the UTF-8 text as read. Names "
+            "in other letters and their ASCII form (`xn--`) are the same."
         )
     )
-    file: str = Field(min_length=1, description="Text file, one entry a line; `#` begins a comment. `.gz` works.")
+    file: str = Field(
+        min_length=1, description="Text file, one entry a line; a line that begins with `#` is a comment. `.gz` works."
+    )
     field: str | None = Field(
         None,
         description="Metadata field that is compared; default `url` for url and domain, `id` for id. Sources without "
@@ -76,6 +84,8 @@ class LoadedList:
         if settings.kind == "text":
             self._digits = _digits(entries, attachment.path)
             entries = [entry.lower() for entry in entries]
+        elif settings.kind == "domain":
+            entries = _domains(entries, attachment.path)
         column = pa.array(entries, pa.large_string())
         self._keys = np.unique(_hash(_normalised(column, settings.kind)))
 
@@ -88,7 +98,7 @@ class LoadedList:
             column = pa.array([digest(value.as_buffer()).hexdigest() for value in column], pa.large_string())
         texts = _normalised(column.cast(pa.large_string()), self.settings.kind)
         found = self._has(texts)
-        while self.settings.kind == "domain":  # a.b.c, then b.c, then c
+        for _ in range(_LABELS if self.settings.kind == "domain" else 0):  # a.b.c, then b.c, then c
             texts = pc.replace_substring_regex(texts, r"^[^.]*\.?", "")
             if not pc.any(pc.not_equal(texts, "")).as_py():
                 break
@@ -145,16 +155,48 @@ def _digits(entries: Sequence[str], path: str) -> int:
     return digits
 
 
+def _domains(entries: Sequence[str], path: str) -> list[str]:
+    """Return domains without what lists put before and behind them: ``*.site.org``, ``.site.org``, ``site.org # why``.
+
+    Raises
+    ------
+    InputError
+        An entry is no domain, and would match nothing.
+    """
+    found = [re.sub(r"^(\*?\.)+|\s+#.*", "", entry) for entry in entries]
+    for number, entry in enumerate(found, 1):
+        if not entry or re.search(r"[\s*|^]", entry):
+            raise InputError(
+                f"block list {path}: entry {number}, {entries[number - 1][:80]!r}, is no domain",
+                "give one domain a line, such as site.org or a URL of it",
+            )
+    return found
+
+
 def _normalised(column: pa.Array, kind: Kind) -> pa.Array:
     """Return values as they are compared; null becomes empty, which is on no list."""
     if kind in ("id", "text"):
         return pc.fill_null(column, "")
     parts = pc.extract_regex(pc.fill_null(column, ""), _URL)
-    host = pc.utf8_rtrim(pc.utf8_lower(pc.struct_field(parts, "host")), ".")
+    host = _in_ascii(pc.utf8_rtrim(pc.utf8_lower(pc.struct_field(parts, "host")), ". "))
     if kind == "domain":
         return pc.fill_null(host, "")
     rest = pc.utf8_rtrim(pc.utf8_trim_whitespace(pc.struct_field(parts, "rest")), "/")
     return pc.fill_null(pc.binary_join_element_wise(host, rest, pa.scalar("", pa.large_string())), "")
+
+
+def _in_ascii(hosts: pa.Array) -> pa.Array:
+    """Write hosts as name servers know them (RFC 3490): 例子.中国 is xn--fsqu00a.xn--fiqs8s."""
+    if pc.all(pc.fill_null(pc.string_is_ascii(hosts), True)).as_py():  # noqa: FBT003
+        return hosts
+    return pa.array([host and _punycode(host) for host in hosts.to_pylist()], hosts.type)
+
+
+def _punycode(host: str) -> str:
+    try:
+        return host if host.isascii() or len(host) > _LONGEST_HOST else host.encode("idna").decode()
+    except UnicodeError:  # no name that could be asked for
+        return host
 
 
 def _hash(texts: pa.Array) -> Keys:

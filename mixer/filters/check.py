@@ -20,6 +20,9 @@ Value: TypeAlias = Threshold | bool | str
 Comparison: TypeAlias = Literal["at_least", "at_most", "between"]
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 def keys(domain: str, language: str) -> tuple[str, str, str, str]:
     """Return the keys that cover a domain and language, the most specific first."""
     return f"{domain}/{language}", f"{domain}/*", f"*/{language}", "*/*"
@@ -100,8 +103,9 @@ class Rule(Check):
             return float(given)
         if not isinstance(given, list | tuple) or len(given) != 2:
             raise ValueError(f"{self.name} takes two bounds, [lowest, highest], or false; {given!r} is neither")
-        low, high = (end if bound is None else bound for bound, end in zip(given, (-math.inf, math.inf), strict=True))
-        if not _is_number(low) or not _is_number(high) or not low <= high:
+        ends = (-math.inf, math.inf)
+        low, high = (end if bound is None else bound for bound, end in zip(given, ends, strict=True))
+        if not (low in ends or _is_number(low)) or not (high in ends or _is_number(high)) or not low <= high:
             raise ValueError(f"{self.name}: {list(given)} is no range")
         return float(low), float(high)
 
@@ -146,4 +150,5 @@ class Edit(Check):
 
 
 def _is_number(given: Any) -> bool:
-    return isinstance(given, int | float) and not isinstance(given, bool) and not math.isnan(given)
+    """Whether it is a finite number; what single precision cannot hold, as statistics do, counts as infinite."""
+    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= _LARGEST

@@ -7,7 +7,7 @@ for ``custom.<name>``, and where a filter of datatrove gives a reason, ``custom.
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -170,7 +170,7 @@ def _answer(settings: CustomFilter, asked: Asked, batch: Batch) -> Answer:
         answer = asked(batch)
     except MixerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         first = f"{batch['file'][0].as_py()} record {batch['record'][0].as_py()}"
         raise MixerError(
             f"custom filter {settings.name!r} failed on a batch that begins with {first}: {error!r}",
@@ -182,7 +182,15 @@ def _answer(settings: CustomFilter, asked: Asked, batch: Batch) -> Answer:
             f"{len(batch)} documents",
             "return one boolean for each document of the batch, true to keep it",
         )
-    return answer
+    if answer.texts is None:
+        return answer
+    if answer.texts.null_count or pc.any(pc.match_substring(answer.texts, "\0")).as_py():
+        raise MixerError(
+            f"custom filter {settings.name!r} left a document with None or with a NUL character as its text",
+            "correct the filter; it may leave an empty text, which is dropped",
+        )
+    left = pc.match_substring_regex(answer.texts, r"\S").to_numpy(zero_copy_only=False)
+    return replace(answer, keep=answer.keep & left)
 
 
 def _take_over(batch: Batch, rows: NDArray[np.int64], name: str, texts: pa.LargeStringArray | None) -> Batch:
@@ -227,7 +235,7 @@ def _datatrove(settings: CustomFilter, kind: Any) -> Asked:
     except Exception as error:
         raise RecipeError(
             f"custom filter {settings.name!r}: {settings.datatrove} cannot be made with these arguments: {error!r}",
-            "see what arguments its documentation names",
+            "install what it needs" if isinstance(error, ImportError) else "see what arguments its documentation names",
         ) from error
 
     def asked(batch: Batch) -> Answer:

@@ -1,6 +1,6 @@
 """Rules over a batch: statistics as columns, and the name of the first rule that objects as the reason.
 
-Second and last step of the room, after ``language``: every document meets the rules of its own language.
+Comes after ``language`` and ``edits``: every document meets the rules of its own language, as training will read it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -5,13 +5,15 @@ themselves stays true. ``prepare`` writes the record, ``inspection`` reads it.
 """
 
 import json
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
 from mixer.documents import Batch
 from mixer.errors import MixerError, RecipeError
-from mixer.filters.check import Rule
+from mixer.filters.check import Rule, Value
 from mixer.filters.settings import Checkbook, Ruling
 from mixer.filters.table import check_named
 
@@ -20,17 +22,27 @@ _KEY = b"mixer.checks"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What documents were judged by: their domain, and the rules in force by language, in the order they were asked."""
+    """What documents were judged by: their domain, and the rules in force by language, in the order they were asked.
+
+    ``programming_language`` is the metadata that says what they are written in, if the source names it.
+    """
 
     domain: str
+    programming_language: str | None
     rules: dict[str, list[Ruling]]
 
 
-def record(batch: Batch, domain: str, checks: Checkbook) -> Batch:
-    """Return the batch with a record of the checks that it met."""
-    written = {language: {check.name: value for check, value in found} for language, found in checks.items()}
-    text = json.dumps({"domain": domain, "checks": written})
+def record(batch: Batch, domain: str, programming_language: str | None, checks: Checkbook) -> Batch:
+    """Return the batch with a record of the checks that it met, in which null is an open bound as in recipes."""
+    written = {language: {check.name: _written(value) for check, value in found} for language, found in checks.items()}
+    said = {"domain": domain, "programming_language": programming_language, "checks": written}
+    text = json.dumps(said, allow_nan=False)
     return batch.replace_schema_metadata({**(batch.schema.metadata or {}), _KEY: text.encode()})
+
+
+def _written(value: Value) -> Any:
+    """Return a value as JSON has it."""
+    return [None if math.isinf(bound) else bound for bound in value] if isinstance(value, tuple) else value
 
 
 def recorded(schema: pa.Schema, where: str) -> Recorded:
@@ -50,11 +62,7 @@ def recorded(schema: pa.Schema, where: str) -> Recorded:
     try:
         for language, values in said["checks"].items():
             found = [(check_named(name), value) for name, value in values.items()]
-            rules[language] = [
-                (check, tuple(value) if isinstance(value, list) else value)
-                for check, value in found
-                if isinstance(check, Rule)
-            ]
-    except RecipeError as error:
-        raise MixerError(f"{where}: {error.message}", remedy) from error
-    return Recorded(said["domain"], rules)
+            rules[language] = [(check, check.read(value)) for check, value in found if isinstance(check, Rule)]
+    except (RecipeError, ValueError) as error:
+        raise MixerError(f"{where}: {error}", remedy) from error
+    return Recorded(said["domain"], said["programming_language"], rules)

@@ -65,7 +65,7 @@ def _profiles(given: Any) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not names:
         raise ValueError(f"profile: {given!r} is neither a name nor a list of names")
     for name in names:
-        if name not in PROFILES:
+        if not isinstance(name, str) or name not in PROFILES:
             raise ValueError(f"unknown profile {name!r}{did_you_mean(str(name), PROFILES)}; {', '.join(PROFILES)}")
     return tuple(names)
 

@@ -154,10 +154,8 @@ def _specimen(source: str, row: Mapping[str, Any], rules: Mapping[str, Sequence[
         language_score=row["language_score"],
         reason=reason,
         text=row["text"],
-        edits={name.removeprefix(EDITS): count for name, count in row.items() if name.startswith(EDITS) and count},
-        metadata={
-            name.removeprefix(METADATA): value for name, value in row.items() if name.startswith(METADATA) and value
-        },
+        edits=_with_prefix(row, EDITS),
+        metadata=_with_prefix(row, METADATA),
         ruling=ruling,
         value=row.get(STATISTICS + ruling[0].statistic) if ruling else None,
     )

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mixer.documents import STATISTICS
+from mixer.documents import METADATA, STATISTICS
 from mixer.filters.check import Threshold
 from mixer.filters.judge import first_objections
 from mixer.filters.settings import Ruling
 from mixer.filters.statistics import compute
+from mixer.filters.syntax import syntaxes_of
 from mixer.filters.table import RULES
 from mixer.inspection.finished import BuildFile, Wanted, batches, files, reasons_of
 
@@ -54,13 +55,14 @@ def what_if(directory: Path, wanted: Wanted, changes: Mapping[str, Threshold | b
         There is no such build or source.
     """
     asked = files(directory, wanted)
-    rules = {file.name: _in_language(file.recorded().rules, wanted.language) for file in asked}
+    met = {file.name: file.recorded() for file in asked}
+    rules = {name: _in_language(record.rules, wanted.language) for name, record in met.items()}
     in_force = {rule.name for by_language in rules.values() for found in by_language.values() for rule, _ in found}
     found: dict[tuple[str, str], Change] = {}
     for file in asked:
         for language, before in rules[file.name].items():
             after = _changed(before, changes, in_force)
-            for change in _redecide(file, language, before, after):
+            for change in _redecide(file, language, met[file.name].programming_language, before, after):
                 total = found.setdefault((file.source, language), Change(file.source, language))
                 total.documents += change.documents
                 total.kept += change.kept
@@ -86,15 +88,23 @@ def _changed(
     return [(rule, values[rule.name]) for rule in RULES if not isinstance(values.get(rule.name, False), bool)]
 
 
-def _redecide(file: BuildFile, language: str, before: Sequence[Ruling], after: Sequence[Ruling]) -> Iterator[Change]:
+def _redecide(
+    file: BuildFile,
+    language: str,
+    programming_language: str | None,
+    before: Sequence[Ruling],
+    after: Sequence[Ruling],
+) -> Iterator[Change]:
     """Decide again about the documents of one language in a file."""
     stored = set(pq.read_schema(file.path).names)
     met = {rule.statistic for rule, _ in before}
     statistics = list(dict.fromkeys(rule.statistic for rule, _ in after))
     missing = [name for name in statistics if name not in met or STATISTICS + name not in stored]
     columns = [STATISTICS + name for name in statistics if name not in missing]
+    if missing:
+        columns += ["text", "file", *(name for name in sorted(stored) if name.startswith(METADATA))]
     names = pa.array([rule.name for rule, _ in before], pa.string())
-    for _, batch in batches(file, ["language", "reason", *columns, *(["text"] if missing else [])]):
+    for _, batch in batches(file, ["language", "reason", *columns]):
         reasons = reasons_of(batch)
         judged = pc.or_(pc.is_null(reasons), pc.is_in(reasons, names))
         own = pc.and_(judged, pc.equal(batch["language"], language).fill_null(False))  # noqa: FBT003
@@ -104,7 +114,8 @@ def _redecide(file: BuildFile, language: str, before: Sequence[Ruling], after: S
         part = batch.take(pa.array(rows))
         values = {name: _numbers(part[STATISTICS + name]) for name in statistics if name not in missing}
         if missing:
-            values.update(compute(part["text"], np.arange(len(part)), missing))
+            syntaxes = syntaxes_of(part, programming_language)
+            values.update(compute(part["text"], np.arange(len(part)), missing, syntaxes))
         yield _compare(
             file.source, language, reasons_of(part).to_pylist(), after, first_objections(after, values, len(part))
         )

@@ -37,6 +37,35 @@ def test_domains_block_everything_below_them(tmp_path):
     assert matches(listed, *passed) == [False] * len(passed)
 
 
+def test_domains_as_lists_write_them(tmp_path):
+    listed = loaded(
+        tmp_path,
+        "domain",
+        "*.star.example",
+        ".dot.example",
+        "note.example # why",
+        "\t例子.中国 ",
+        "xn--bcher-kva.example",
+    )
+    blocked = [
+        "http://a.star.example", "http://star.example", "dot.example", "x.dot.example", "http://note.example/",
+        "http://www.例子.中国/页", "http://xn--fsqu00a.xn--fiqs8s", "http://Bücher.example",
+    ]  # fmt: skip
+    passed = [
+        "http://ステラ.example",
+        "http://" + "ü" * 300,
+        "http://" + "a." * 50_000 + "other.example",
+        "http://ü..x",
+    ]
+    assert matches(listed, *blocked, *passed) == [True] * len(blocked) + [False] * len(passed)
+
+
+@pytest.mark.parametrize("entry", ["0.0.0.0 ads.example", "||ads.example^", "*", "ads.*"])
+def test_what_is_no_domain_is_refused(tmp_path, entry):
+    with pytest.raises(InputError, match=r"entry 2, .*, is no domain"):
+        loaded(tmp_path, "domain", "good.example", entry)
+
+
 def test_urls_are_compared_without_what_does_not_matter(tmp_path):
     listed = loaded(tmp_path, "url", "https://Site.example/Page/", "http://site.example/find?q=1")
     blocked = ["http://site.example/Page", "//SITE.example:443/Page/#part", "site.example/find?q=1"]
@@ -92,12 +121,14 @@ names = st.text("ab.", min_size=1, max_size=6)
 
 
 @settings(deadline=None)
-@given(st.lists(names, max_size=4), st.lists(st.one_of(st.none(), names), max_size=6))
+@given(
+    st.lists(names.filter(lambda name: name.strip(".")), max_size=4), st.lists(st.one_of(st.none(), names), max_size=6)
+)
 def test_domains_agree_with_their_definition(tmp_path_factory, entries, hosts):
     def blocked(host):
         labels = (host or "").rstrip(".").split(".")
         tails = {".".join(labels[start:]) for start in range(len(labels))} - {""}
-        return bool(tails & {entry.rstrip(".") for entry in entries})
+        return bool(tails & {entry.strip(".") for entry in entries})
 
     listed = loaded(tmp_path_factory.mktemp("lists"), "domain", *entries)
     assert matches(listed, *hosts) == [blocked(host) for host in hosts]

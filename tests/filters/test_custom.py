@@ -26,6 +26,10 @@ def answers_too_little(batch):
     return np.ones(len(batch) - 1, np.bool_)
 
 
+def leaves(_batch):
+    raise SystemExit(3)
+
+
 def answers_numbers(batch):
     return [1] * len(batch)
 
@@ -89,6 +93,30 @@ class Shouting:
         return [(False, "shouts") if document.text.isupper() else True for document in documents]
 
 
+class Rewriting:
+    """Looks like a filter of datatrove: makes every text what it is told."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def filter_batch(self, documents):
+        for document in documents:
+            document.text = self.text
+        return [True] * len(documents)
+
+
+def test_what_a_filter_leaves_is_a_text_or_dropped():
+    rewriting = {"datatrove": f"{__name__}.Rewriting"}
+    assert (
+        asked(batch_of("a", "b"), **rewriting, arguments={"text": " \n"})["reason"].to_pylist() == ["custom.mine"] * 2
+    )
+    for text in (None, "a\0b"):
+        with pytest.raises(MixerError, match="with None or with a NUL"):
+            asked(batch_of("a"), **rewriting, arguments={"text": text})
+    with pytest.raises(MixerError, match="failed on a batch"):
+        asked(batch_of("a"), **rewriting, arguments={"text": "\ud800"})
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A real fastText classifier: the one that identifies languages."""
@@ -124,6 +152,7 @@ def test_a_missing_label_or_model_is_refused(model, tmp_path):
     ("function", "message"),
     [
         ("fails", "failed on a batch that begins with f record 0"),
+        ("leaves", "failed on a batch that begins with f record 0"),
         ("answers_too_little", "1"),
         ("answers_numbers", "bool"),
     ],

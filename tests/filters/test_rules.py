@@ -170,6 +170,11 @@ def test_a_rulebook_has_the_rules_of_each_language():
         ({"web/en": {"profile": []}}, "neither a name nor a list"),
         ({"web/en": {"gopher.words": [1, 2, 3]}}, "takes two bounds"),
         ({"web/en": {"gopher.words": [True, 3]}}, "no range"),
+        ({"web/en": {"gopher.hashes": 10**400}}, "takes one number"),
+        ({"web/en": {"gopher.hashes": math.inf}}, "takes one number"),
+        ({"web/en": {"gopher.words": [5, 1e300]}}, "no range"),
+        ({"web/en": {"c4.short_lines": math.inf}}, "takes a number"),
+        ({"web/en": {"profile": [{}]}}, "unknown profile"),
     ],
 )
 def test_what_a_rule_cannot_have_is_refused(filters, message):
