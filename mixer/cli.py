@@ -1,7 +1,6 @@
-"""The command line: parse, call, print. Every error a user can meet is shown here, with its exit code."""
+"""The command line: parse, call, print. ``commands`` shows the errors, with their exit codes."""
 
 import atexit
-import errno
 import gc
 import os
 from pathlib import Path
@@ -10,47 +9,26 @@ from typing import Any
 import click
 
 from mixer import __version__
-from mixer.errors import MixerError, UsageError
+from mixer.commands import EXIT_CODES, ShownGroup
+from mixer.errors import UsageError
+from mixer.train.command import train
 
-INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 EXCERPT = 600  # characters of a document that `inspect` shows
-NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
-EXIT_CODES = (
-    "Exit codes: 0 done; 1 failed; 2 wrong usage, recipe or directory; 3 the mixture is infeasible; 4 a promise is "
-    "broken; 130 interrupted."
-)
-
-
-class _Group(click.Group):
-    """Commands whose errors are shown without a traceback; anything else is a bug and keeps it."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except MixerError as error:
-            click.secho(f"error: {error.message}", fg="red", err=True)
-            if error.remedy:
-                click.echo(f"  remedy: {error.remedy}", err=True)
-            ctx.exit(error.exit_code)
-        except OSError as error:
-            if error.errno not in NOT_ALLOWED:
-                raise
-            click.secho(f"error: {error.filename}: {error.strerror}", fg="red", err=True)
-            click.echo("  remedy: change the owner or mode of that file or folder, or use another directory", err=True)
-            ctx.exit(UsageError.exit_code)
-        except KeyboardInterrupt:
-            click.echo("interrupted: the same command goes on where this one stopped", err=True)
-            ctx.exit(INTERRUPTED)
 
 
 @click.group(
-    cls=_Group, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=ShownGroup,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="mixer")
 def main() -> None:
     """Prepare corpora for continual pre-training and mix them by an exact additional-language ratio."""
     # On its way out Python would look at every imported object once more, for 0.3 s.
     atexit.register(gc.freeze)
+
+
+main.add_command(train)
 
 
 @main.command(epilog=EXIT_CODES)
