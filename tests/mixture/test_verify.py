@@ -1,6 +1,8 @@
 """verify: what it reports of a whole build."""
 
 import dataclasses
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -218,3 +220,9 @@ def test_a_large_training_is_replayed_in_constant_memory(build):
 
     peak(1000)  # loads the kernels
     assert peak(8000) < 1.1 * peak(1000) + 10_000
+
+
+def test_the_command_loads_none_of_the_pipeline():
+    loaded = "import sys, mixer.cli, mixer.verified; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert not {"pyarrow", "datasets", "datatrove", "torch"} & set(done.stdout.split())
