@@ -1,4 +1,4 @@
-"""What ``mixer verify`` shows, and a build at its end: the proof. (``summary`` brings the whole pipeline along.)"""
+"""What ``mixer verify`` shows, and a build at its end: the proof. Loads none of the pipeline."""
 
 from mixer.mixture.verify import VerifyReport
 from mixer.screen import console, size, table
