@@ -64,7 +64,7 @@ def show_frontier(runs: Runs, found: Frontier, asked: Asked | None, files: Seque
             soft_wrap=True,
         )
     else:
-        screen.print("[bold]no recommendation:[/] the two frontiers do not both exist")
+        screen.print("[bold]no recommendation[/], for the reasons below")
     for warning in found.warnings:
         screen.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     if asked is not None:

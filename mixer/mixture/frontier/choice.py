@@ -139,15 +139,17 @@ def collect(runs: Runs) -> Points:
     keys = np.nan_to_num(np.column_stack([runs.columns[name][complete] for name in reversed(sizes)] or [table[:, :0]]))
     groups = [(np.all(keys == key, axis=1), key) for key in np.unique(keys, axis=0)]
     chosen, key = max(groups, key=lambda group: (len(np.unique(table[group[0]], axis=0)), *group[1]))
+    used = complete.copy()
+    used[complete] = chosen
     where, position, counts = np.unique(table[chosen], axis=0, return_inverse=True, return_counts=True)
 
     def averaged(values: Array) -> Array:
-        return np.bincount(position.ravel(), weights=values[complete][chosen]) / counts
+        return np.bincount(position.ravel(), weights=values[used]) / counts
 
     return Points(
         where=where,
         loss=averaged(runs.columns["loss"]),
-        performance=averaged(_performance(runs, complete)) if runs.metrics else None,
+        performance=averaged(_performance(runs, used)) if runs.metrics else None,
         counts=counts.astype(float),
         set_aside=int((~complete).sum()),
         size={name: float(value) for name, value in zip(reversed(sizes), key, strict=True) if value},
@@ -155,14 +157,14 @@ def collect(runs: Runs) -> Points:
     )
 
 
-def _performance(runs: Runs, complete: NDArray[np.bool_]) -> Array:
+def _performance(runs: Runs, used: NDArray[np.bool_]) -> Array:
     """Return the mean of the metrics, each turned so that higher is better and scaled to mean 0 and deviation 1."""
     total = np.zeros(len(runs))
     for name in runs.metrics:
         values = runs.columns[name] * (-1 if name in runs.lower else 1)
-        deviation = values[complete].std()
-        if deviation > 1e-12 * np.abs(values[complete]).max():  # one that is the same everywhere says nothing
-            total += (values - values[complete].mean()) / deviation
+        deviation = values[used].std()
+        if deviation > 1e-12 * np.abs(values[used]).max():  # one that is the same everywhere says nothing
+            total += (values - values[used].mean()) / deviation
     return total / len(runs.metrics)
 
 

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 BILLION: Final = 1e9
 _HUBER: Final = 1e-3
 _STARTS: Final = 6
+_STEPS: Final = 100
+"""Steps of a descent. Beyond them numbers that the runs leave loose drift on, and the predicted losses stand still."""
 _EXPONENTS: Final = (0.1, 0.3, 0.8)
 _ETAS: Final = (0.3, 1.0, 2.5)
 _EPSILONS: Final = (0.01, 0.1, 0.5)
@@ -111,6 +113,7 @@ def fit_dcpt(parameters: Array, tokens: Array, ratio: Array, losses: Array) -> D
             bounds=(low, high),
             loss="huber",
             f_scale=_HUBER,
+            max_nfev=_STEPS,
         )
         for start in _starts(parameters, tokens, ratio, losses, one_size=one_size, one_amount=one_amount)
     ]
