@@ -1,4 +1,4 @@
-"""The whole pipeline, its stages in order: plan, prepare, deduplicate, tokenize, join, mix, verify.
+"""The whole pipeline, its stages in order: plan, prepare, deduplicate, tokenize, join, mix, verify, report.
 
     sources -prepare-> documents, fingerprints -dedup-> fates -tokenize-> shards -join-> datasets -mix-> mixture
 
@@ -30,6 +30,8 @@ from mixer.mixture.weights import Mixture
 from mixer.plan import Plan
 from mixer.prepare import Prepare
 from mixer.recipe import Recipe
+from mixer.report import NAME, tallies
+from mixer.report.page import report
 from mixer.tokenize.encode import warm
 from mixer.tokenize.join import DATASETS, Join, finalize, remove_damaged
 from mixer.tokenize.stage import Tokenize
@@ -84,6 +86,9 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
         manifest, mixture = mix(recipe, settings, vocabulary, content, joined)
         export(Outputs(out), manifest, tokenizer_flags(manifest.tokenizer, planned.tokenizer_file))
         verification = prove(out, engine, join, joined)
+        domains = {source.name: source.domain for source in recipe.sources}
+        tallies.write(Outputs(out), tallies.tallies(domains, prepared, tokenized))
+        write_report(out)
     if settings != recipe.mixture:
         notes.append(
             f"a trial of {planned.limit:,} documents of each source, mixed with sequence_length: "
@@ -91,6 +96,12 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
             f"{recipe.mixture.tokens})"
         )
     return Result(out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports, notes)
+
+
+def write_report(out: Path) -> None:
+    """Write the page about a build."""
+    with Outputs(out).open(NAME) as file:
+        file.write(report(out).encode())
 
 
 def _announce_compilation(display: Display) -> None:

@@ -488,7 +488,8 @@ def frontier(
     from mixer.mixture.frontier.laws import Target, ask
     from mixer.mixture.frontier.record import write_record
     from mixer.mixture.frontier.runs import read_runs
-    from mixer.report.contours import can_draw, draw_contours
+    from mixer.report import can_draw
+    from mixer.report.contours import draw_contours
 
     results = read_runs(runs, metrics, lower)
     found = choose(collect(results), seed)
@@ -500,6 +501,33 @@ def frontier(
     note = "" if can_draw() else "pictures need matplotlib: pip install 'mixer[report]'"
     files += [] if note else draw_contours(found, folder)
     advice.show_frontier(results, found, asked, files, note)
+
+
+@main.command(epilog=EXIT_CODES)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write. [default: report.html in DIRECTORY]"
+)
+@click.option(
+    "--samples", default=2, show_default=True, type=click.IntRange(min=0), help="Documents for each reason and dataset."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Draws other documents.")
+@click.option(
+    "--frontier",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A picture of a fitted frontier (SVG or PNG) to show, too.",
+)
+def report(directory: Path, *, out: Path | None, samples: int, seed: int, frontier: Path | None) -> None:
+    """Write the page about the finished build in DIRECTORY: one HTML file that needs nothing else.
+
+    `mixer build` leaves it as report.html. Pictures need the extra `report`; without it there are tables alone.
+    """
+    from mixer.report import NAME
+    from mixer.report.page import report as page
+
+    out = out or directory / NAME
+    _write(page(directory, samples, seed, frontier), out)
+    click.echo(f"written: {out}")
 
 
 def _write(text: str, out: Path | None) -> None:

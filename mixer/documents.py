@@ -22,7 +22,8 @@ column                    type            meaning
 
 from collections.abc import Iterable, Iterator, Sequence
 from io import RawIOBase
-from typing import IO, TypeAlias
+from pathlib import Path
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -143,6 +144,18 @@ def read_parquet(file: str | IO[bytes], columns: list[str] | None = None) -> Ite
     with pq.ParquetFile(file) as parquet:
         for group in range(parquet.num_row_groups):
             yield from parquet.read_row_group(group, columns=columns, use_threads=False).to_batches()
+
+
+def read_rows(file: str | Path, rows: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read whole documents of a file by their places, in order, from the row groups that hold them."""
+    remaining, start = sorted(rows), 0
+    with pq.ParquetFile(file) as parquet:
+        for group in range(parquet.num_row_groups):
+            stop = start + parquet.metadata.row_group(group).num_rows
+            if here := [row for row in remaining if start <= row < stop]:
+                found = parquet.read_row_group(group, use_threads=False)
+                yield from zip(here, found.take(pa.array([row - start for row in here])).to_pylist(), strict=True)
+            start = stop
 
 
 def text_bytes(batches: Iterable[Batch]) -> int:

@@ -3,7 +3,6 @@
 Prints, and decides nothing; ``summary`` does the same for whole builds.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from mixer.filters.check import Check, Value
-from mixer.filters.page import condition, places_by_value, written
-from mixer.filters.settings import Ruling
+from mixer.filters.page import condition, measured, number, places_by_value, written
 from mixer.screen import console, size, table
 
 if TYPE_CHECKING:  # `mixer rules` shows a table; it need not wait for what reads and measures documents
@@ -20,7 +18,6 @@ if TYPE_CHECKING:  # `mixer rules` shows a table; it need not wait for what read
     from mixer.inspection.specimens import Specimen
     from mixer.inspection.what_if import Change
 
-_WORDS = {"at_least": "at least", "at_most": "at most", "between": "between"}
 _CAUSES = 5
 """Unreadable records shown."""
 
@@ -71,8 +68,8 @@ def _rules(counts: "LanguageCount") -> object:
     for entry in counts.rules:
         rule, threshold = entry.rule
         left -= entry.first
-        quantiles = (_number(entry.quantile(share)) for share in (0.05, 0.5, 0.95))
-        numbers = (f"{number:,}" for number in (entry.objects, entry.alone, entry.first, left))
+        quantiles = (number(entry.quantile(share)) for share in (0.05, 0.5, 0.95))
+        numbers = (f"{count:,}" for count in (entry.objects, entry.alone, entry.first, left))
         sign = {"at_least": "≥ ", "at_most": "≤ ", "between": ""}[rule.comparison]
         rows.add_row(f"  {rule.name}", sign + written(threshold), *numbers, *quantiles)
     return rows
@@ -81,13 +78,13 @@ def _rules(counts: "LanguageCount") -> object:
 def show_specimens(specimens: "Sequence[Specimen]", characters: int | None) -> None:
     """Print documents with what decided about them; the text up to so many characters."""
     screen = console()
-    for number, found in enumerate(specimens, 1):
-        title = f"{number}. {found.source}: {found.file} record {found.record}"
+    for place, found in enumerate(specimens, 1):
+        title = f"{place}. {found.source}: {found.file} record {found.record}"
         screen.rule(f"[bold]{escape(title)}[/]", align="left")
         verdict = f"dropped: {found.reason}" if found.reason else "kept"
         screen.print(f"{verdict}   language {found.language} ({found.language_score:.2f})")
         if found.ruling and found.value is not None:
-            screen.print(f"{found.ruling[0].name}: {_measured(found.ruling, found.value)}")
+            screen.print(f"{found.ruling[0].name}: {measured(*found.ruling, found.value)}")
         for what, values in (("edits", found.edits), ("metadata", found.metadata)):
             if values:
                 screen.print(f"{what}: {', '.join(f'{name} {value}' for name, value in values.items())}", markup=False)
@@ -96,17 +93,6 @@ def show_specimens(specimens: "Sequence[Specimen]", characters: int | None) -> N
         if len(text) < len(found.text):
             screen.print(f"[dim]... {len(found.text) - len(text):,} characters more (--full shows them)[/]")
     screen.print(f"{len(specimens)} documents")
-
-
-def _measured(ruling: Ruling, value: float) -> str:
-    rule, threshold = ruling
-    unit = "" if rule.unit == "share" else f" {rule.unit}"
-    bound = written(threshold).replace(" to ", " and ")
-    return f"{rule.statistic} is {_number(value)}{unit}, must be {_WORDS[rule.comparison]} {bound}"
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def show_changes(changes: "Sequence[Change]", directory: Path) -> None:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixer.directory import documents_of
-from mixer.documents import METADATA
+from mixer.documents import METADATA, read_rows
 from mixer.errors import BrokenPromiseError, MixerError, UsageError
 from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, read
 from mixer.megatron.blend import SURPLUS, Replay, planned_samples, wanted_samples
@@ -223,16 +222,10 @@ def _rows(texts: Path | None, dataset: Dataset, index: IndexFile, wanted: Iterab
     found: dict[int, Document] = {}
     remaining, start = sorted(wanted), 0
     for path in sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem)):
-        with pq.ParquetFile(path) as file:
-            for group in range(file.num_row_groups):
-                stop = start + file.metadata.row_group(group).num_rows
-                here = [number for number in remaining if start <= number < stop]
-                if here:
-                    rows = file.read_row_group(group, use_threads=False).take(
-                        pa.array([number - start for number in here])
-                    )
-                    found.update(zip(here, map(_document, rows.to_pylist()), strict=True))
-                start = stop
+        stop = start + pq.read_metadata(path).num_rows
+        here = [number - start for number in remaining if start <= number < stop]
+        found.update((start + row, _document(values)) for row, values in read_rows(path, here))
+        start = stop
     if start != index.documents:
         raise BrokenPromiseError(
             f"{folder} holds {start:,} documents, but the dataset {index.documents:,}", "run the build command again"

@@ -38,5 +38,6 @@ def show_mixed(result: Remixed) -> None:
     for line in (
         f"for Megatron: {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)",
         f"prove it:     mixer verify {result.out}",
+        f"read of it:   mixer report {result.out}",
     ):
         screen.print(line, markup=False, soft_wrap=True)

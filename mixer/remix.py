@@ -19,11 +19,12 @@ from mixer.engine.disk import check_free, full_disk
 from mixer.engine.lock import lock
 from mixer.engine.outputs import Outputs, complete
 from mixer.errors import BrokenPromiseError, UsageError
-from mixer.manifest import NAME, Dataset, Manifest, read
+from mixer.manifest import NAME, Dataset, Manifest, encode, read
 from mixer.mixture.compose import Counted, compose
 from mixer.mixture.export import export, other_flags
 from mixer.mixture.settings import MixtureSettings, weights_fault
 from mixer.mixture.weights import Mixture
+from mixer.report import NAME as REPORT
 
 SUFFIXES: Final = (".bin", ".idx")
 _NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
@@ -80,7 +81,10 @@ def remix(build_dir: Path, changes: Mapping[str, Any], out: Path | None = None) 
         _check_free_for(target, before)
     with lock(target):
         copied = 0 if target is build_dir else _link(build_dir, target, _files(before))
+        there = (target / NAME).read_bytes() if (target / NAME).exists() else None
         export(Outputs(target), manifest, flags)
+        if there != encode(manifest):
+            (target / REPORT).unlink(missing_ok=True)  # it is about the mixture that was here
     return Remixed(target, manifest, mixture, copied)
 
 

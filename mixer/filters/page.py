@@ -2,7 +2,7 @@
 
 import math
 
-from mixer.filters.check import Check, Edit, Rule, Value
+from mixer.filters.check import Check, Edit, Rule, Threshold, Value
 from mixer.filters.table import PROFILES, TABLE
 
 
@@ -59,6 +59,18 @@ def written(value: Value) -> str:
         low, high = ("any" if math.isinf(end) else f"{end:g}" for end in value)
         return f"{low} to {high}"
     return "on" if value is True else value if isinstance(value, str) else f"{value:g}"
+
+
+def measured(rule: Rule, threshold: Threshold, value: float) -> str:
+    """Say what a rule looked at in a document, and its threshold."""
+    unit = "" if rule.unit == "share" else f" {rule.unit}"
+    bound = written(threshold).replace(" to ", " and ")
+    return f"{rule.statistic} is {number(value)}{unit}, must be {rule.comparison.replace('_', ' ')} {bound}"
+
+
+def number(value: float) -> str:
+    """Write a statistic for people; nothing where a document has none."""
+    return "" if math.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _escape(text: str) -> str:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
-from mixer.documents import EDITS, METADATA, STATISTICS, Batch
+from mixer.documents import EDITS, METADATA, STATISTICS, Batch, read_rows
 from mixer.errors import UsageError, did_you_mean
 from mixer.filters.check import Rule
 from mixer.filters.settings import Ruling
@@ -61,7 +61,7 @@ def inspect(directory: Path, wanted: Wanted, count: int, seed: int) -> list[Spec
             languages.update(batch["language"].unique().to_pylist())
             reasons.update(name for name in reasons_of(batch).unique().to_pylist() if name)
             rows = np.flatnonzero(_matches(batch, wanted, with_rule=not nearest))
-            order = _distance(batch, rows, file, rule) if rule else _random(file.name, start + rows, seed)
+            order = _distance(batch, rows, file, rule) if rule else random_order(file.name, start + rows, seed)
             best = np.argsort(order, kind="stable")[:count]
             chosen += [
                 (float(order[index]), file.name, int(start + rows[index]), file)
@@ -78,7 +78,9 @@ def inspect(directory: Path, wanted: Wanted, count: int, seed: int) -> list[Spec
     by_name = {file.name: file for *_, file in chosen}
     for _, name, row, _ in chosen:
         places.setdefault(name, []).append(row)
-    found = {(name, row): each for name in places for row, each in _read(by_name[name], places[name], wanted)}
+    found = {
+        (name, row): each for name in places for row, each in specimens_at(by_name[name], places[name], wanted.rule)
+    }
     return [found[name, row] for _, name, row, _ in chosen]
 
 
@@ -113,7 +115,7 @@ def _distance(batch: Batch, rows: NDArray[np.int64], file: BuildFile, rule: Rule
     return distance
 
 
-def _random(name: str, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+def random_order(name: str, rows: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
     """Return a number in [0, 1) for each row, from nothing but the seed and where the row stands (splitmix64)."""
     start = xxhash.xxh3_64_intdigest(name.encode(), seed)
     mixed: NDArray[np.uint64] = np.asarray(rows, np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
@@ -131,20 +133,22 @@ def _check_exists(what: str, name: str | None, known: Iterable[str], *, families
         raise UsageError(f"no document has the {what} {name!r}{did_you_mean(name, names)}", remedy)
 
 
-def _read(file: BuildFile, rows: Sequence[int], wanted: Wanted) -> Iterator[tuple[int, Specimen]]:
-    """Read whole documents of a file by their places."""
+def specimens_at(file: BuildFile, rows: Sequence[int], rule: str | None = None) -> Iterator[tuple[int, Specimen]]:
+    """Read documents of a file by their places; only the parts of the file that hold them are read.
+
+    Parameters
+    ----------
+    rule
+        The rule whose statistic comes with documents that were kept.
+    """
     rules = file.recorded().rules
-    remaining = sorted(rows)
-    for start, batch in batches(file, None):
-        here = [row for row in remaining if start <= row < start + len(batch)]
-        whole = batch.take(pa.array([row - start for row in here], pa.int64())).to_pylist()
-        for row, values in zip(here, whole, strict=True):
-            yield row, _specimen(file.source, values, rules, wanted)
+    for row, values in read_rows(file.path, rows):
+        yield row, _specimen(file.source, values, rules, rule)
 
 
-def _specimen(source: str, row: Mapping[str, Any], rules: Mapping[str, Sequence[Ruling]], wanted: Wanted) -> Specimen:
+def _specimen(source: str, row: Mapping[str, Any], rules: Mapping[str, Sequence[Ruling]], rule: str | None) -> Specimen:
     reason = row.get("reason")
-    decided = reason or wanted.rule
+    decided = reason or rule
     ruling = next((each for each in rules.get(row["language"], ()) if each[0].name == decided), None)
     return Specimen(
         source=source,

@@ -4,7 +4,6 @@ Draws what ``mixer.mixture.frontier.choice`` found and decides nothing. The same
 date, no path, and ids that hang on the drawing alone.
 """
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,11 +24,6 @@ _LOSS: Final = ("-", "#c0392b")
 _METRIC: Final = ("--", "#111111")
 _REACH: Final = 0.6
 """How far beyond the runs, as a share of their range, an axis goes to show a choice that lies there."""
-
-
-def can_draw() -> bool:
-    """Say whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
 
 
 def draw_contours(frontier: Frontier, folder: Path) -> list[Path]:

@@ -85,7 +85,7 @@ def test_another_order_of_columns_and_shares_give_the_same_choice(runs, tmp_path
 
 
 def test_without_matplotlib_the_tables_are_there_and_the_remedy(runs, monkeypatch):
-    monkeypatch.setattr(contours, "can_draw", lambda: False)
+    monkeypatch.setattr("mixer.report.can_draw", lambda: False)
     ran = mixer("frontier", runs)
     assert ran.code == 0
     assert "recommended: ALMR" in ran.stdout

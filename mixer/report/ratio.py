@@ -1,0 +1,58 @@
+"""The ratio over the whole training, from a replay of Megatron's order: the points of a curve."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixer.manifest import Manifest
+from mixer.megatron.blend import Replay, group_bounds
+
+POINTS = 160
+"""Places of the training that the curve is drawn through, evenly spaced on a logarithmic scale."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The ALMR of everything up to some places of the training.
+
+    Attributes
+    ----------
+    samples
+        int64[P], the places: so many samples have been drawn.
+    realised, measured
+        float64[P], by label, and by the language of the text.
+    low, high
+        float64[P], the largest distances below and above the line of the realised ALMR at any step so far, in samples.
+    bounds
+        Between which the distance stays at every step: minus the base datasets, and those of the additional language.
+    """
+
+    samples: NDArray[np.int64]
+    realised: NDArray[np.float64]
+    measured: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    bounds: tuple[int, int]
+
+
+def checkpoints(samples: int) -> list[int]:
+    """Return the places that the page gives in figures: after 1, 10, 50 and 100 % of the training."""
+    return sorted({max(1, round(part * samples)) for part in (0.01, 0.1, 0.5, 1.0)})
+
+
+def curve(manifest: Manifest) -> Curve:
+    """Replay a training."""
+    drawn = [entry for entry in manifest.datasets if entry.samples]
+    group = np.array([entry.role == "additional" for entry in drawn])
+    shares = np.array([entry.additional_share for entry in drawn])
+    replay = Replay([entry.weight for entry in drawn], [group], [manifest.almr.realised])
+    spread = np.geomspace(1, manifest.samples, POINTS).round().astype(np.int64)
+    samples = np.union1d(spread, np.array(checkpoints(manifest.samples)))
+    rows = []
+    for place in samples.tolist():
+        replay.advance(place)
+        counts, (off,) = replay.counts, replay.deviations
+        rows.append((counts[group].sum() / place, float(counts @ shares) / place, off.low, off.high))
+    realised, measured, low, high = np.array(rows).T
+    return Curve(samples, realised, measured, low, high, group_bounds(group))
