@@ -439,6 +439,8 @@ def inspect(
     from mixer.inspection.what_if import what_if
 
     wanted = Wanted(source, language, rule, kept)
+    if changes and rule is not None:
+        raise UsageError("--what-if decides about all documents again, so --rule cannot choose some", "leave one out")
     if changes:
         explain.show_changes(what_if(directory, wanted, thresholds(changes)), directory)
         return

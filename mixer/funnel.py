@@ -126,7 +126,8 @@ def funnel(recipe: Recipe, source: Source, root: Path, limit: int | None = None)
     if not found.languages:
         causes = "".join(f"\n  {file}, {position}: {cause}" for file, position, cause in found.rejected[:3])
         raise InputError(
-            f"no document in {', '.join(source.paths or [source.name])}{causes}", "check the field of the text"
+            f"no document in {', '.join(source.paths or [source.name])}{causes}",
+            "name the field of the text by --text; an encoding or format needs a recipe: --recipe FILE --source NAME",
         )
     return found
 

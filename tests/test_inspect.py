@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixer.documents import STATISTICS, make_batch, set_column
+from mixer.errors import UsageError
 from mixer.filters.page import markdown
 from mixer.filters.recorded import record, recorded
 from mixer.filters.settings import FilterSettings, Overrides, checkbook, rulebook
@@ -76,12 +77,24 @@ def test_a_seed_draws_the_same_documents_again(built):
         (["--what-if", "gopher.word=3"], "did you mean 'gopher.words'"),
         (["--what-if", "gopher.hashes=7,"], "takes one number"),
         (["--what-if", "gopher.hashes"], "NAME=VALUE"),
+        (["--what-if", "gopher.hashes=1", "--rule", "gopher"], "--rule cannot choose some"),
     ],
 )
 def test_a_question_that_has_no_answer_is_refused(built, arguments, message):
     ran = mixer("inspect", built.out, *arguments)
     assert ran.code == 2
     assert message in ran.stderr
+
+
+def test_a_source_of_which_nothing_was_kept_is_a_source(tmp_path):
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "dropped/gone").mkdir(parents=True)
+    batch = set_column(make_batch(["f"], [0], ["text"]), "language", pa.array(["en"]))
+    pq.write_table(pa.Table.from_batches([record(batch, "web", None, {"en": []})]), tmp_path / "dropped/gone/0.parquet")
+    assert inspect(tmp_path, Wanted("gone", kept=True), 5, 0) == []
+    assert what_if(tmp_path, Wanted("gone"), {})[0].documents == 1
+    with pytest.raises(UsageError, match="did you mean 'gone'"):
+        inspect(tmp_path, Wanted("gon", kept=True), 5, 0)
 
 
 def test_a_directory_without_a_build_is_refused(tmp_path):

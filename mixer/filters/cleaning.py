@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from mixer.errors import UsageError
 from mixer.filters.check import Value
 from mixer.filters.kernels.artefacts import WINDOWS_BYTES, artefact_statistics
 from mixer.filters.kernels.cleaning import count_stray, without_stray
@@ -55,21 +54,16 @@ def normalise(texts: Texts, values: Mapping[str, Value]) -> tuple[Texts, Counts]
 
 
 def repair(texts: Texts, _values: Mapping[str, Value]) -> tuple[Texts, Counts]:
-    """Undo a wrong decoding, with ftfy, where there are characters that spell UTF-8.
+    """Undo a wrong decoding, with ftfy, where there are characters that spell UTF-8."""
+    import ftfy  # slow, and an extra: the table takes this edit only where it is installed
 
-    Raises
-    ------
-    UsageError
-        ftfy is not installed.
-    """
-    try:
-        import ftfy
-    except ImportError as error:
-        raise UsageError(f"{REPAIR} needs the package ftfy", "pip install 'mixer[repair]', or switch it off") from error
     shares = artefact_statistics(*buffers(texts), np.arange(len(texts)), WINDOWS_BYTES)
-    return _rewrite(
-        texts, shares[:, 2] > 0, REPAIR, lambda text: (fixed := ftfy.fix_encoding(text), int(fixed != text))
-    )
+
+    def repaired(text: str) -> tuple[str, int]:
+        fixed = ftfy.fix_encoding(text).replace("\0", "")  # it reads C0 80 as a NUL, which no text may hold
+        return fixed, int(fixed != text)
+
+    return _rewrite(texts, shares[:, 2] > 0, REPAIR, repaired)
 
 
 def unescape(texts: Texts, _values: Mapping[str, Value]) -> tuple[Texts, Counts]:

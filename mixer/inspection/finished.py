@@ -47,17 +47,16 @@ def files(directory: Path, wanted: Wanted) -> list[BuildFile]:
         The directory holds no build, or not that source.
     """
     found = []
+    sources = set()
     for root, depth in ((KEPT, 2), (DROPPED, 1)):
-        if wanted.kept is not None and wanted.kept != (root == KEPT):
-            continue
         for path in sorted((directory / root).rglob("*.parquet")):
             folder = path.relative_to(directory / root).parts[depth - 1]
             source = folder.rsplit("-", 1)[0] if root == KEPT else folder  # kept: one folder a source and language
-            if pq.read_schema(path).names:
+            sources.add(source)
+            if wanted.kept in (None, root == KEPT) and pq.read_schema(path).names:
                 found.append(BuildFile(path, path.relative_to(directory).as_posix(), source))
     if not (directory / KEPT).is_dir():
         raise UsageError(f"{directory} holds no finished build", "give the directory that `mixer build` wrote")
-    sources = {file.source for file in found}
     if wanted.source is not None and wanted.source not in sources:
         raise UsageError(
             f"no documents of a source {wanted.source!r}{did_you_mean(wanted.source, sources)}",

@@ -115,6 +115,12 @@ def test_what_was_misread_is_seen_and_repaired(text):
     assert texts.to_pylist() == [text, f"{text} and then some more text that was read in the same wrong way: {text}"]
 
 
+def test_a_repaired_text_holds_no_nul():
+    texts, counts = cleaning.repair(column(["â€™ and \xc0\x80."]), {cleaning.REPAIR: True})
+    assert texts.to_pylist() == ["\u2019 and ."]
+    assert counts[cleaning.REPAIR].tolist() == [1]
+
+
 def test_an_address_in_angle_brackets_is_no_tag():
     assert measured(["See <https://site.org/a>, <git+ssh://x> or <a_b.c@site.org>."])[0]["markup_share"] == 0
     assert measured(["<o:p>x</o:p>"])[0]["markup_share"] == pytest.approx(11 / 12)

@@ -182,6 +182,12 @@ def test_what_a_rule_cannot_have_is_refused(filters, message):
         FilterSettings.model_validate(filters)
 
 
+def test_an_edit_whose_library_is_missing_is_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(ValidationError, match=r"text\.encoding needs ftfy.*mixer\[repair\]"):
+        FilterSettings.model_validate({"web/en": {"text.encoding": True}})
+
+
 def test_an_unknown_rule_has_a_remedy():
     with pytest.raises(RecipeError, match=r"did you mean 'gopher\.words'") as caught:
         check_named("gopher.word")

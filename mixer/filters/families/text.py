@@ -1,9 +1,24 @@
 """Edits that repair a text, whatever its kind. Only what cannot harm is on by default."""
 
-from mixer.filters.check import Check, Edit
+import importlib.util
+from typing import Any
+
+from mixer.filters.check import Check, Edit, Value
+
+
+class Repair(Edit):
+    """An edit that a recipe may only ask for where ftfy is installed, so that no task has to find out."""
+
+    def read(self, given: Any) -> Value:
+        """Read true, and look whether the library is there, without paying for its import."""
+        value = super().read(given)
+        if importlib.util.find_spec("ftfy") is None:
+            raise ValueError(f"{self.name} needs ftfy, which is not installed: pip install 'mixer[repair]'")
+        return value
+
 
 CHECKS: tuple[Check, ...] = (
-    Edit(
+    Repair(
         "text.encoding",
         "ftfy's fix_encoding, as FineWeb2 uses ftfy; needs the extra `repair`",
         "Undoes a wrong decoding: what was UTF-8 and was read as Windows-1252 or the like.",
