@@ -101,7 +101,6 @@ def compared(samples, datasets, repeats):
         f"{theirs / ours:.1f}",
         f"{our_memory / MEGABYTE:.1f} MB",
         f"{their_memory / MEGABYTE:,.0f} MB",
-        f"{their_memory / max(our_memory, MEGABYTE):,.0f}",
     ]
 
 

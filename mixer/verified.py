@@ -18,7 +18,8 @@ def show_verification(report: VerifyReport) -> None:
     low, high = report.bounds
     screen.print(
         f"[bold]ALMR[/]: target {almr.target:g} ({almr.basis}), realised {almr.realised:.6f}, measured "
-        f"{almr.measured:.6f}; largest deviation {off:+.2f} samples, after {after:,}"
+        f"{almr.measured:.6f}, {report.loss_almr:.6f} of the loss without ends of documents; largest deviation "
+        f"{off:+.2f} samples, after {after:,}"
     )
     screen.print(
         f"after every sample: realised between {report.realised.low:+.2f} and {report.realised.high:+.2f} samples of "

@@ -18,6 +18,7 @@ from mixer.errors import BrokenPromiseError
 from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, content_id, prefix_of
 from mixer.megatron.indexed import PIECE_BYTES, IndexFile, read_index, token_dtype
 from mixer.mixture.export import CACHE, Weighted, blended, blended_datasets, data_flags
+from mixer.mixture.foreign import foreign_flags
 from mixer.mixture.inventory import MIN_SEQUENCES, most_samples
 from mixer.mixture.settings import SHARES_TOLERANCE, decimal
 
@@ -180,8 +181,9 @@ def tail(prefix: str) -> str:
 
 def check_flags(path: Path, found: dict[str, list[str]], manifest: Manifest, root: Path) -> list[str]:
     """Hold ``args.txt`` against ``mixture.json``; the choice of tokenizer is the trainer's."""
-    broken = []
-    for flag, *expected in data_flags(manifest, root):
+    flags = data_flags(manifest, root)
+    broken = foreign_flags(found, [flag for flag, *_ in flags])
+    for flag, *expected in flags:
         values = found.get(flag)
         if values is None:
             broken.append(f"lacks {flag}")
