@@ -18,20 +18,19 @@ def show_verification(report: VerifyReport) -> None:
     low, high = report.bounds
     screen.print(
         f"[bold]ALMR[/]: target {almr.target:g} ({almr.basis}), realised {almr.realised:.6f}, measured "
-        f"{almr.measured:.6f}, {report.loss_almr:.6f} of the loss without ends of documents; largest deviation "
-        f"{off:+.2f} samples, after {after:,}"
+        f"{almr.measured:.6f}; largest deviation {off:+.2f} samples, after {after:,}"
     )
     screen.print(
         f"after every sample: realised between {report.realised.low:+.2f} and {report.realised.high:+.2f} samples of "
         f"its line (proved bound: {low:+.1f} and {high:+.1f})"
     )
+    screen.print(f"with --eod-mask-loss: realised {report.loss_almr:.6f} of the loss")
     if report.batches:
         batch = report.batches[0 if by_label else 1]
         at_worst = batch.slope + batch.worst / batch.size
         screen.print(
-            f"{batch.count:,} global batches of {batch.size:,} samples: ALMR {batch.share:.6f} on average, each "
-            f"{batch.mean:.2f} samples off; at worst {at_worst:.4f} ({batch.worst:+.2f} samples, batch "
-            f"{batch.worst_at:,})"
+            f"{batch.count:,} global batches of {batch.size:,}: ALMR {batch.share:.6f} on average, each "
+            f"{batch.mean:.2f} samples off; at worst {at_worst:.4f} ({batch.worst:+.2f}, batch {batch.worst_at:,})"
         )
     screen.print(
         f"{manifest.samples:,} samples of {manifest.sequence_length:,} tokens = {manifest.tokens:,} tokens; "
