@@ -505,6 +505,30 @@ def frontier(
     advice.show_frontier(results, found, asked, files, note)
 
 
+@main.command("export", epilog=EXIT_CODES)
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--to", "target", required=True, help="nemo, torchtitan, nanotron or llamafactory.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Where to. [default: export/TARGET in DIRECTORY]"
+)
+@click.option(
+    "--documents", type=click.Path(path_type=Path), help="The build that holds the documents of a mixture made of it."
+)
+def export_mixture(directory: Path, *, target: str, out: Path | None, documents: Path | None) -> None:
+    """Hand the mixture in DIRECTORY to another trainer: its datasets and weights in the form that it reads.
+
+    \b
+    mixer export /data/mix --to nemo            # Megatron-Bridge, NeMo AutoModel
+    mixer export /data/mix --to torchtitan
+    mixer export /data/mix --to nanotron
+    mixer export /data/mix --to llamafactory    # the documents, drawn so that tokens have their shares
+    """  # noqa: D301
+    from mixer.exports import export_to
+
+    for path in export_to(target, directory, out, documents):
+        click.echo(f"written: {path}")
+
+
 @main.command(epilog=EXIT_CODES)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
