@@ -8,7 +8,9 @@ list of millions is one sorted array (8 bytes an entry), searched a batch at a t
 import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -79,15 +81,7 @@ class LoadedList:
 
     def __init__(self, settings: BlockList, attachment: Attachment) -> None:
         self.settings = settings
-        entries = _read(Path(attachment.path))
-        self._digits = 0
-        if settings.kind == "text":
-            self._digits = _digits(entries, attachment.path)
-            entries = [entry.lower() for entry in entries]
-        elif settings.kind == "domain":
-            entries = _domains(entries, attachment.path)
-        column = pa.array(entries, pa.large_string())
-        self._keys = np.unique(_hash(_normalised(column, settings.kind)))
+        self._keys, self._digits = _load(attachment.path, attachment.digest, settings.kind)
 
     def matches(self, column: pa.Array) -> NDArray[np.bool_]:
         """Return which values are on the list; a null never is."""
@@ -120,6 +114,19 @@ def block(batch: Batch, lists: Sequence[LoadedList]) -> Batch:
     return batch
 
 
+@lru_cache(maxsize=16)
+def _load(path: str, _digest: str, kind: Kind) -> tuple[Keys, int]:
+    """Return what a list compares, sorted, and the digits of its hashes; each list is read once a process."""
+    entries = _read(Path(path))
+    column = pa.array(entries, pa.large_string())
+    digits = _digits(entries, path) if kind == "text" else 0
+    if kind == "text":
+        column = pc.utf8_lower(column)
+    elif kind == "domain":
+        column = _domains(column, path)
+    return np.unique(_hash(_normalised(column, kind))), digits
+
+
 def _read(path: Path) -> list[str]:
     """Return the entries of a file.
 
@@ -131,7 +138,7 @@ def _read(path: Path) -> list[str]:
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode("utf-8-sig")
-    except (UnicodeDecodeError, OSError, EOFError) as error:
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         raise InputError(f"block list {path}: {error}", "give a UTF-8 text file, gzip or not") from error
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
@@ -155,7 +162,7 @@ def _digits(entries: Sequence[str], path: str) -> int:
     return digits
 
 
-def _domains(entries: Sequence[str], path: str) -> list[str]:
+def _domains(entries: pa.Array, path: str) -> pa.Array:
     """Return domains without what lists put before and behind them: ``*.site.org``, ``.site.org``, ``site.org # why``.
 
     Raises
@@ -163,13 +170,13 @@ def _domains(entries: Sequence[str], path: str) -> list[str]:
     InputError
         An entry is no domain, and would match nothing.
     """
-    found = [re.sub(r"^(\*?\.)+|\s+#.*", "", entry) for entry in entries]
-    for number, entry in enumerate(found, 1):
-        if not entry or re.search(r"[\s*|^]", entry):
-            raise InputError(
-                f"block list {path}: entry {number}, {entries[number - 1][:80]!r}, is no domain",
-                "give one domain a line, such as site.org or a URL of it",
-            )
+    found = pc.replace_substring_regex(entries, r"^(\*?\.)+|\s+#.*$", "")
+    wrong = pc.index(pc.match_substring_regex(found, r"^$|[\s*|^]"), True).as_py()
+    if wrong >= 0:
+        raise InputError(
+            f"block list {path}: entry {wrong + 1}, {entries[wrong].as_py()[:80]!r}, is no domain",
+            "give one domain a line, such as site.org or a URL of it",
+        )
     return found
 
 

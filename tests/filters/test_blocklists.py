@@ -111,6 +111,11 @@ def test_what_is_no_list_is_refused(tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(InputError, match=r"latin\.txt"):
         LoadedList(BlockList(kind="id", file="latin.txt"), attach("latin.txt", tmp_path, "test"))
+    broken = bytearray(gzip.compress(b"one entry\n" * 1000))
+    broken[12:20] = b"\xff" * 8
+    (tmp_path / "broken.gz").write_bytes(broken)
+    with pytest.raises(InputError, match=r"broken\.gz"):
+        LoadedList(BlockList(kind="id", file="broken.gz"), attach("broken.gz", tmp_path, "test"))
     with pytest.raises(RecipeError, match=r"blocklists\[0\]\.file: .*gone\.txt: No such file"):
         attach("gone.txt", tmp_path, "blocklists[0].file")
     with pytest.raises(ValidationError, match="takes no field"):
