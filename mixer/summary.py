@@ -11,6 +11,7 @@ from mixer.build import Result
 from mixer.engine.stage import Receipt, StageReport
 from mixer.mixture.export import ARGS, BLEND
 from mixer.plan import Plan, disk_needed
+from mixer.report import NAME as REPORT
 from mixer.screen import console, size, table
 from mixer.sources.huggingface import Shard
 from mixer.verified import show_verification
@@ -58,6 +59,7 @@ def show_result(result: Result) -> None:
     show_verification(result.verification)
     for line in (
         f"documents:    {result.out / 'documents'}, and {result.out / 'dropped'} with reasons",
+        f"report:       {result.out / REPORT}",
         f"for Megatron: {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)",
     ):
         screen.print(line, markup=False, soft_wrap=True)  # a path that is cut in two cannot be copied
