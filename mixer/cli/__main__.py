@@ -1,0 +1,5 @@
+"""``python -m mixer.cli``."""
+
+from mixer.cli import main
+
+main()
