@@ -195,11 +195,11 @@ def left_running(running: Running) -> list[str]:
 
 def tree(root: Path) -> dict[str, str]:
     """Hash what a finished build holds: each file and folder but ``run/`` and what is left of earlier mixtures."""
-    build = read_manifest(root).build
+    kept = read_manifest(root).folders - {"cache"}
     found = {}
     for path in sorted(root.rglob("*")):
         top, *below = path.relative_to(root).parts
-        earlier = top == "megatron" and below and below[0] != build and (len(below) > 1 or path.is_dir())
+        earlier = top == "megatron" and below and below[0] not in kept and (len(below) > 1 or path.is_dir())
         if top != "run" and not earlier:
             content = xxhash.xxh64_hexdigest(path.read_bytes()) if path.is_file() else "folder"
             found[path.relative_to(root).as_posix()] = content

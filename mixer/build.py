@@ -7,7 +7,7 @@ or with one source more, does only what is missing. See ``prepare`` for the orde
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from mixer.mixture.compose import Counted, compose, fit_to_trial
 from mixer.mixture.export import export, tokenizer_flags
 from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.verify import VerifyReport, verify
+from mixer.mixture.views import write_views
 from mixer.mixture.weights import Mixture
 from mixer.plan import Plan
 from mixer.prepare import Prepare
@@ -83,9 +84,11 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
         sweep(out, {path for receipt in (*prepared, *fates, *tokenized, *joined) for path in receipt.outputs})
 
         settings = recipe.mixture if planned.limit is None else fit_to_trial(recipe.mixture, _tokens(joined))
-        manifest, mixture = mix(recipe, settings, vocabulary, content, joined)
+        manifest, mixture = mix(out, recipe, settings, vocabulary, content, joined)
+        views = partial(write_views, out, manifest, mixture, settings)
+        manifest, _ = views()
         export(Outputs(out), manifest, tokenizer_flags(manifest.tokenizer, planned.tokenizer_file))
-        verification = prove(out, engine, join, joined)
+        verification = prove(out, engine, join, joined, views)
         domains = {source.name: source.domain for source in recipe.sources}
         tallies.write(Outputs(out), tallies.tallies(domains, prepared, tokenized))
         write_report(out)
@@ -93,7 +96,7 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
         notes.append(
             f"a trial of {planned.limit:,} documents of each source, mixed with sequence_length: "
             f"{settings.sequence_length:,} and tokens: max (the recipe says {recipe.mixture.sequence_length:,} and "
-            f"{recipe.mixture.tokens})"
+            f"{f'{len(recipe.mixture.phases)} phases' if recipe.mixture.phases else recipe.mixture.tokens})"
         )
     return Result(out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports, notes)
 
@@ -116,9 +119,14 @@ def _tokens(joined: Iterable[Receipt]) -> list[int]:
 
 
 def mix(
-    recipe: Recipe, settings: MixtureSettings, vocabulary: Vocabulary, content: str, joined: Sequence[Receipt]
+    out: Path,
+    recipe: Recipe,
+    settings: MixtureSettings,
+    vocabulary: Vocabulary,
+    content: str,
+    joined: Sequence[Receipt],
 ) -> tuple[Manifest, Mixture]:
-    """Solve the mixture of the joined datasets.
+    """Solve the mixture of the joined datasets, which stand in ``out``.
 
     Raises
     ------
@@ -163,10 +171,12 @@ def mix(
         bos=vocabulary.bos,
         sha256=vocabulary.sha256,
     )
-    return compose(recipe.name, content, tokenizer, counted, valid, settings, recipe.share_bounds, recipe.seed)
+    return compose(recipe.name, content, tokenizer, counted, valid, settings, recipe.share_bounds, recipe.seed, out)
 
 
-def prove(out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt]) -> VerifyReport:
+def prove(
+    out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt], views: Callable[[], object]
+) -> VerifyReport:
     """Verify the build, after making anew what has been damaged since an earlier run wrote it: receipts know sizes.
 
     Raises
@@ -183,4 +193,5 @@ def prove(out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt])
         names = ", ".join(path.relative_to(out).as_posix() for path in damaged)
         engine.display.note(f"note: changed since they were written, so made anew: {names}")
         finalize(out, engine.run(join))
+        views()
         return verify(out, rehash=True, workers=engine.workers)

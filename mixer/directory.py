@@ -87,7 +87,7 @@ def clean(out: Path) -> int:
     """
     manifest = read(out)
     with lock(out):
-        stale = [path for path in (out / "megatron").iterdir() if path.is_dir() and path.name not in _kept(manifest)]
+        stale = [path for path in (out / "megatron").iterdir() if path.is_dir() and path.name not in manifest.folders]
         before = disk_usage(out)
         for path in stale:
             shutil.rmtree(path)
@@ -97,11 +97,6 @@ def clean(out: Path) -> int:
         else:
             shutil.rmtree(out / "run")
     return before - disk_usage(out)
-
-
-def _kept(manifest: Manifest) -> set[str]:
-    """Folders of ``megatron/`` that a finished build needs: its datasets, and Megatron's own index cache."""
-    return {manifest.build, "cache"}
 
 
 def disk_usage(folder: Path) -> int:

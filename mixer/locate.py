@@ -6,11 +6,12 @@ row k of its files in ``documents/``. Neither torch nor megatron-core is needed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from mixer.directory import documents_of
 from mixer.documents import METADATA, read_rows
@@ -19,8 +20,10 @@ from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, read
 from mixer.megatron.blend import SURPLUS, Replay, planned_samples, wanted_samples
 from mixer.megatron.indexed import IndexFile, read_index
 from mixer.megatron.order import SEED, Part, contents
+from mixer.megatron.view import read_view
 from mixer.mixture.checks import tail
-from mixer.mixture.export import ARGS, BLEND, read_blend, read_flags
+from mixer.mixture.export import ARGS, parts_of, read_blend, read_flags
+from mixer.mixture.export import Part as TrainingPart
 from mixer.tokenize.vocabulary import NAMES, Vocabulary, load_vocabulary
 
 NO_DOCUMENTS = "this mixture has no documents of its own: name the build that it was mixed from with --documents"
@@ -108,9 +111,11 @@ def locate(
     BrokenPromiseError
         A file of the build is missing or is not what it should be.
     """
-    manifest, flags = read(directory), read_flags(directory)
-    training = _Training.of(directory, manifest, flags)
-    wanted = training.draw(step, sample)
+    manifest = read(directory)
+    part, before = _part(manifest, step)
+    flags = read_flags(directory, part.args)
+    training = _Training.of(directory, part, flags)
+    wanted = training.draw(step, before, sample)
     seed = int(flags.get("--seed", [str(SEED)])[0]) if seed is None else seed
     texts = documents_of(directory, manifest, documents)
     notes: tuple[str, ...] = () if texts else (NO_DOCUMENTS,)
@@ -120,17 +125,37 @@ def locate(
     found: list[Sample] = []
     for place in sorted({each.place for each in wanted}):
         own = [each for each in wanted if each.place == place]
-        dataset = training.datasets[place]
+        dataset, documents_read = _dataset(directory, manifest, training.datasets[place])
         index = read_index(directory / dataset.prefix)
-        parts = contents(
-            index.lengths, training.wanted[place], training.sequence_length, seed, [each.drawn for each in own]
-        )
+        lengths = index.lengths if documents_read is None else index.lengths[documents_read]
+        parts = contents(lengths, training.wanted[place], training.sequence_length, seed, [each.drawn for each in own])
+        if documents_read is not None:
+            parts = [[replace(one, document=int(documents_read[one.document])) for one in held] for held in parts]
         rows = _rows(texts, dataset, index, {part.document for held in parts for part in held})
         for each, held in zip(own, parts, strict=True):
             pieces = [_piece(part, directory / dataset.prefix, index, rows, vocabulary) for part in held]
             found.append(Sample(each.number, dataset, each.drawn, tuple(pieces)))
     found.sort(key=lambda each: each.number)
-    return Located(step, training.steps, training.global_batch, seed, tuple(found), notes)
+    steps = manifest.samples // training.global_batch if manifest.phases else training.steps
+    return Located(step, steps, training.global_batch, seed, tuple(found), notes)
+
+
+def _part(manifest: Manifest, step: int) -> tuple[TrainingPart, int]:
+    """Return the phase that reads a step, or all of the training where there are none, and the steps before it."""
+    parts = parts_of(manifest)
+    ended = [end for end in parts[0].transitions if end < step]
+    return parts[len(ended)], ended[-1] if ended else 0
+
+
+def _dataset(directory: Path, manifest: Manifest, entry: Dataset) -> tuple[Dataset, NDArray[np.int64] | None]:
+    """Return the dataset of a prefix, and, if that is a view of it, the numbers of its documents there."""
+    listed = {whole.prefix: whole for whole in manifest.datasets}
+    if entry.prefix in listed:
+        return entry, None
+    of_view = {view.prefix: view.dataset for phase in manifest.phases for view in phase.views}
+    whole = listed[of_view[entry.prefix]]
+    places = read_view(directory / entry.prefix).places(IndexFile(directory / whole.prefix))
+    return whole, np.concatenate(list(places))
 
 
 @dataclass(frozen=True)
@@ -148,16 +173,18 @@ class _Training:
     global_batch: int
 
     @classmethod
-    def of(cls, directory: Path, manifest: Manifest, flags: Flags) -> "_Training":
-        """Read the blend of a build whose flags are ``flags``."""
-        train = read_blend(directory)["train"]
-        listed = {entry.prefix: entry for entry in manifest.datasets}
+    def of(cls, directory: Path, read_part: TrainingPart, flags: Flags) -> "_Training":
+        """Read the blend of a build, or of one of its phases, whose flags are ``flags``."""
+        train = read_blend(directory, read_part.blend)["train"]
+        listed = {entry.prefix: entry for entry in read_part.manifest.datasets}
         tails = [tail(prefix) for prefix in train.prefixes] if train else []
         if train is None or any(name not in listed for name in tails):
             raise BrokenPromiseError(
-                f"{directory / BLEND} names datasets that {NAME} does not", "run the build command again"
+                f"{directory / read_part.blend} names datasets that {NAME} does not", "run the build command again"
             )
         samples = _number(directory, flags, "--train-samples")
+        if read_part.transitions:  # the flag then tells the samples of all phases
+            samples = read_part.manifest.samples
         weights = tuple(float(weight) for weight in train.weights)
         surplus = float(flags.get("--mid-level-dataset-surplus", [str(SURPLUS)])[0])
         planned = planned_samples(weights, samples).tolist()
@@ -176,22 +203,21 @@ class _Training:
         """Whole global batches of the training."""
         return self.samples // self.global_batch
 
-    def draw(self, step: int, sample: int | None) -> list[_Drawn]:
-        """Return the samples of a step, or one of them."""
+    def draw(self, step: int, before: int, sample: int | None) -> list[_Drawn]:
+        """Return the samples of a step of the training, or one of them; ``before`` steps come before this part."""
         batch = self.global_batch
-        if not 1 <= step <= self.steps:
+        if not before < step <= before + self.steps or step < 1:
             raise UsageError(
-                f"there is no step {step:,}: the training has {self.steps:,}, of {batch:,} samples each",
+                f"there is no step {step:,}: the training has {before + self.steps:,}, of {batch:,} samples each",
                 "count as Megatron's log does, from 1",
             )
         if sample is not None and not 0 <= sample < batch:
             raise UsageError(f"there is no sample {sample:,} in a batch of {batch:,}", f"give one of 0 to {batch - 1}")
         replay = Replay(self.weights)
-        first = (step - 1) * batch
-        replay.advance(first)
+        replay.advance((step - before - 1) * batch)
         counts = replay.counts.tolist()
         drawn = []
-        for number, place in enumerate(replay.order(batch).tolist(), first):
+        for number, place in enumerate(replay.order(batch).tolist(), (step - 1) * batch):
             drawn.append(_Drawn(number, place, counts[place]))
             counts[place] += 1
         return drawn if sample is None else [drawn[sample]]

@@ -98,12 +98,47 @@ class ValidDataset(msgspec.Struct, frozen=True, kw_only=True):
     xxh64: Hashes
 
 
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """The documents of a dataset that one phase reads: a Megatron prefix whose ``.bin`` is that of the dataset.
+
+    ``dataset`` is the prefix of the dataset. ``weight`` is the view's samples over those of the phase, ``epochs`` how
+    often the phase reads the view, and ``reads`` how often one document of it at most.
+    """
+
+    prefix: str
+    dataset: str
+    documents: Amount
+    tokens: Amount
+    samples: Amount
+    weight: Share
+    epochs: Annotated[float, Meta(ge=0.0)]
+    reads: Amount
+    xxh64: Hashes
+
+
+class Phase(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the training with a blend of its own; ``views`` stand in the order of that blend.
+
+    ``samples_max`` is the most samples that the phase may draw, all others being as they are.
+    """
+
+    samples: Amount
+    samples_max: Amount
+    tokens: Amount
+    almr: Almr
+    domains: dict[str, Share]
+    views: tuple[View, ...]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The whole of ``mixture.json``. ``datasets`` stand in the order of Megatron's blend, which breaks ties by it.
 
     ``settings`` is what the mixture was solved from, as a recipe's ``mixture`` writes it, and ``shares`` the smallest
     and the largest share of each source (0 and 1 where none is set): with the counts of the datasets, all that makes it
     again.
+
+    A training in phases has ``phases``, in their order, whose views lie below the content id ``views``; the samples,
+    weights and epochs of ``datasets`` and the ALMR are then those of the whole training.
     """
 
     format: Annotated[int, Meta(ge=FORMAT, le=FORMAT)] = FORMAT
@@ -122,11 +157,64 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     settings: dict[str, Any] | None = None
     shares: dict[str, tuple[Share, Share]] = {}
+    views: str | None = None
+    phases: tuple[Phase, ...] = ()
+
+    def of_phase(self, number: int) -> "Manifest":
+        """Return a phase, counted from 1, as the manifest of a training of its own.
+
+        Its datasets are the views. Their ``max_epochs`` are the times that a document may be read; the tokens of a
+        view by language, which nobody counted, are in the proportion of its dataset's.
+        """
+        phase = self.phases[number - 1]
+        whole = {entry.prefix: entry for entry in self.datasets}
+        datasets = []
+        for view in phase.views:
+            entry = whole[view.dataset]
+            additional = round(entry.additional_share * view.tokens)
+            datasets.append(
+                msgspec.structs.replace(
+                    entry,
+                    prefix=view.prefix,
+                    documents=view.documents,
+                    tokens=view.tokens,
+                    additional_tokens=additional,
+                    base_tokens=view.tokens - additional,
+                    neutral_tokens=entry.neutral_tokens * view.tokens // entry.tokens,
+                    samples=view.samples,
+                    weight=view.weight,
+                    epochs=view.epochs,
+                    max_epochs=float(view.reads),
+                    xxh64=view.xxh64,
+                )
+            )
+        return msgspec.structs.replace(
+            self,
+            samples=phase.samples,
+            samples_max=phase.samples_max,
+            tokens=phase.tokens,
+            almr=phase.almr,
+            datasets=tuple(datasets),
+            settings=None if self.settings is None else {**self.settings, "domains": phase.domains},
+            views=None,
+            phases=(),
+        )
+
+    @property
+    def parts(self) -> "list[Manifest]":
+        """What training reads one after the other: the phases, or all of it at once."""
+        return [self.of_phase(number) for number in range(1, len(self.phases) + 1)] or [self]
 
     @property
     def entries(self) -> "list[Dataset | ValidDataset]":
         """Everything that has files: the datasets, then the validation sets."""
         return [*self.datasets, *self.valid]
+
+    @property
+    def folders(self) -> set[str]:
+        """What a build needs of ``megatron/``: datasets, views, files of phases, and Megatron's own index cache."""
+        views = {self.views} if self.views is not None else set()
+        return {self.build, "cache", *views, *(f"phase-{number}" for number in range(1, len(self.phases) + 1))}
 
 
 class _Version(msgspec.Struct):

@@ -1,6 +1,6 @@
 """What ``mixer mix`` shows: the new mixture. Apart from ``summary``, which brings the whole pipeline with it."""
 
-from mixer.mixture.export import ARGS, BLEND
+from mixer.phasing import for_megatron, phase_rows
 from mixer.remix import Remixed
 from mixer.screen import console, size, table
 
@@ -21,6 +21,9 @@ def show_mixed(result: Remixed) -> None:
         )
     screen.print(rows)
     screen.print()
+    if manifest.phases:
+        screen.print(phase_rows(manifest))
+        screen.print()
     if result.mixture.binding:
         screen.print(f"binding: {', '.join(result.mixture.binding)}", markup=False, soft_wrap=True)
     for name, cause in result.mixture.left_out.items():
@@ -36,7 +39,7 @@ def show_mixed(result: Remixed) -> None:
     if result.copied:
         screen.print(f"[yellow]note:[/] no links between these file systems: {size(result.copied)} copied")
     for line in (
-        f"for Megatron: {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)",
+        *for_megatron(result.out, manifest),
         f"prove it:     mixer verify {result.out}",
         f"read of it:   mixer report {result.out}",
     ):

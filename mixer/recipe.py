@@ -109,9 +109,12 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _domains_exist(self) -> Self:
-        for domain in self.mixture.domains:
-            if domain not in get_args(Domain):
-                raise ValueError(f"mixture.domains: unknown domain {domain!r}{did_you_mean(domain, get_args(Domain))}")
+        given = [("mixture.domains", self.mixture.domains)]
+        given += [(f"mixture.phases[{k}].domains", part.domains or {}) for k, part in enumerate(self.mixture.phases)]
+        for key, domains in given:
+            for domain in domains:
+                if domain not in get_args(Domain):
+                    raise ValueError(f"{key}: unknown domain {domain!r}{did_you_mean(domain, get_args(Domain))}")
         return self
 
     @model_validator(mode="after")
@@ -156,8 +159,10 @@ class Recipe(BaseModel):
         if found := weights_fault(self.mixture.weights, self.share_bounds):
             raise ValueError(f"mixture.{found}")
         domain = {source.name: source.domain for source in self.sources}
-        if found := contradiction(self.share_bounds, domain, self.mixture.domains):
-            raise ValueError(f"share, min_share and max_share of sources: {found}")
+        for number, part in enumerate(self.mixture.by_phase, 1):
+            if found := contradiction(self.share_bounds, domain, part.domains):
+                where = f" in phase {number}" if self.mixture.phases else ""
+                raise ValueError(f"share, min_share and max_share of sources{where}: {found}")
         return self
 
     def source(self, name: str) -> Source:

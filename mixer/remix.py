@@ -4,9 +4,6 @@ Stands beside ``build``: what that counted comes from ``mixture.json`` here, and
 follow. Imports none of the stages, so that a command is there at once.
 """
 
-import errno
-import os
-import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,20 +12,18 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from mixer.engine.disk import check_free, full_disk
 from mixer.engine.lock import lock
-from mixer.engine.outputs import Outputs, complete
+from mixer.engine.outputs import TEMPORARY, Outputs, place
 from mixer.errors import BrokenPromiseError, UsageError
 from mixer.manifest import NAME, Dataset, Manifest, encode, read
 from mixer.mixture.compose import Counted, compose
 from mixer.mixture.export import export, other_flags
-from mixer.mixture.settings import MixtureSettings, weights_fault
+from mixer.mixture.settings import MixtureSettings, unread_with, weights_fault
+from mixer.mixture.views import write_views
 from mixer.mixture.weights import Mixture
 from mixer.report import NAME as REPORT
 
 SUFFIXES: Final = (".bin", ".idx")
-_NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
-"""What a file system says that cannot link two names to one file."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ def remix(build_dir: Path, changes: Mapping[str, Any], out: Path | None = None) 
     """
     before = read(build_dir)
     settings = _changed(build_dir, before, changes)
-    flags = other_flags(build_dir)
+    flags = other_flags(build_dir, before)
     manifest, mixture = compose(
         before.recipe,
         before.build,
@@ -75,12 +70,15 @@ def remix(build_dir: Path, changes: Mapping[str, Any], out: Path | None = None) 
         settings,
         before.shares,
         before.seed or 0,
+        build_dir,
     )
     target = build_dir if out is None or out.resolve() == build_dir.resolve() else out
     if target is not build_dir:
         _check_free_for(target, before)
     with lock(target):
         copied = 0 if target is build_dir else _link(build_dir, target, _files(before))
+        manifest, more = write_views(target, manifest, mixture, settings)
+        copied += more
         there = (target / NAME).read_bytes() if (target / NAME).exists() else None
         export(Outputs(target), manifest, flags)
         if there != encode(manifest):
@@ -95,8 +93,11 @@ def _changed(build_dir: Path, before: Manifest, changes: Mapping[str, Any]) -> M
             f"{build_dir / NAME} does not hold the settings of its mixture",
             "run its build command again with this version: only the mixture is made anew",
         )
+    merged = {**before.settings, **changes}
+    # What all phases have of their own is not taken over from a mixture without them.
+    unread = unread_with(merged.get("phases", ())) - changes.keys()
     try:
-        settings = MixtureSettings.model_validate({**before.settings, **changes})
+        settings = MixtureSettings.model_validate({key: value for key, value in merged.items() if key not in unread})
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}".lstrip(": ") for fault in error.errors())
         raise UsageError(
@@ -131,7 +132,7 @@ def _check_free_for(target: Path, manifest: Manifest) -> None:
     """Make sure that nothing stands in ``target`` but, perhaps, another mixture of the same datasets."""
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file, not a directory", "choose another directory with --out")
-    if not target.exists() or {path.name for path in target.iterdir()} <= {"run", "megatron"}:
+    if not target.exists() or {path.name for path in target.iterdir()} <= {"run", "megatron", NAME + TEMPORARY}:
         return
     found: str | None = None
     with suppress(UsageError, BrokenPromiseError):
@@ -151,15 +152,5 @@ def _link(build_dir: Path, target: Path, files: Iterable[str]) -> int:
             raise BrokenPromiseError(f"{source} is missing", "run the same build command again")
         if link.exists() and link.samefile(source):
             continue
-        with full_disk(link), complete(link) as temporary:
-            temporary.unlink(missing_ok=True)
-            try:
-                os.link(source.resolve(), temporary)
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                size = source.stat().st_size
-                check_free(target, size, f"a copy of {source} (the file system has no links)")
-                shutil.copyfile(source, temporary)
-                copied += size
+        copied += place(source, link, target)
     return copied

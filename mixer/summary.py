@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mixer.build import Result
 from mixer.engine.stage import Receipt, StageReport
-from mixer.mixture.export import ARGS, BLEND
+from mixer.phasing import for_megatron, wanted
 from mixer.plan import Plan, disk_needed
 from mixer.report import NAME as REPORT
 from mixer.screen import console, size, table
@@ -30,11 +30,7 @@ def show_plan(planned: Plan, out: Path | None) -> None:
         rows.add_row(source.name, source.domain, source.language, f"{files:,}", total, f"{len(tasks):,}")
     screen = console()
     screen.print(rows)
-    mixture = planned.recipe.mixture
-    screen.print(
-        f"{planned.recipe.name}: {100 * mixture.almr:g} % {mixture.additional_language}, tokens: {mixture.tokens}, "
-        f"tokenizer {planned.vocabulary.name}"
-    )
+    screen.print(f"{planned.recipe.name}: {wanted(planned.recipe.mixture)}, tokenizer {planned.vocabulary.name}")
     needed = disk_needed(planned)
     screen.print(f"disk needed: about {size(needed)}" + (f" in {out}" if out else ""))
 
@@ -60,7 +56,7 @@ def show_result(result: Result) -> None:
     for line in (
         f"documents:    {result.out / 'documents'}, and {result.out / 'dropped'} with reasons",
         f"report:       {result.out / REPORT}",
-        f"for Megatron: {result.out / ARGS} (flags), {result.out / BLEND} (datasets and weights)",
+        *for_megatron(result.out, result.manifest),
     ):
         screen.print(line, markup=False, soft_wrap=True)  # a path that is cut in two cannot be copied
 

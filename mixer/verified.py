@@ -1,6 +1,7 @@
 """What ``mixer verify`` shows, and a build at its end: the proof. Loads none of the pipeline."""
 
 from mixer.mixture.verify import VerifyReport
+from mixer.phasing import phase_rows
 from mixer.screen import console, size, table
 
 
@@ -13,6 +14,9 @@ def show_verification(report: VerifyReport) -> None:
         rows.add_row(f"{point.part:.0%}", f"{point.samples:,}", f"{point.realised:.6f}", f"{point.measured:.6f}")
     screen.print(rows)
     screen.print()
+    if report.phases:
+        screen.print(phase_rows(manifest, [phase.deviation.largest[0] for phase in report.phases]))
+        screen.print()
     by_label = almr.basis == "label"
     off, after = (report.realised if by_label else report.measured).largest
     low, high = report.bounds

@@ -15,7 +15,7 @@ from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
 from mixer.filters.page import markdown as rules_page
 from mixer.filters.settings import LanguageSettings, Overrides, PrivacySettings
-from mixer.mixture.settings import MixtureSettings
+from mixer.mixture.settings import MixtureSettings, PhaseSettings
 from mixer.recipe import Recipe, Source
 from mixer.sources.settings import DatasetSettings, HtmlSettings
 
@@ -24,6 +24,11 @@ GENERATED = "<!-- written by scripts/reference.py; change the code it reads inst
 SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ("The recipe", Recipe, ""),
     ("`mixture`", MixtureSettings, "What training shall see."),
+    (
+        "`mixture.phases`",
+        PhaseSettings,
+        "A list, in the order of training; [mixture.md](mixture.md) says what they do.",
+    ),
     ("`sources`", Source, "A list; its order is priority when duplicates meet."),
     ("`sources[].datasets`", DatasetSettings, "A Hugging Face dataset, in place of `paths`."),
     ("`sources[].html`", HtmlSettings, "`true` takes the defaults."),

@@ -18,6 +18,8 @@ from mixer.megatron.indexed import token_dtype, write_index
 from mixer.mixture.checks import samples_max
 from mixer.mixture.export import export
 from mixer.mixture.inventory import most_samples
+from mixer.mixture.settings import MixtureSettings
+from mixer.remix import remix
 
 TOKENIZER = Tokenizer(name="tiny", vocab_size=1000, eod=999, bos=False, sha256="0" * 64)
 
@@ -125,6 +127,18 @@ def make_build(
         seed=1234,
     )
     export(outputs, msgspec.structs.replace(manifest, samples_max=samples_max(manifest)))
+    return build_dir
+
+
+def make_phased(
+    tmp_path: Path, phases: Sequence[dict[str, object]], datasets: Sequence[Made] = DATASETS, **settings: object
+) -> Path:
+    """Make a build and mix it anew in phases, as ``mixer mix`` does; ``settings`` are further keys of ``mixture``."""
+    build_dir = make_build(tmp_path, datasets)
+    given: dict[str, object] = {"sequence_length": 16, "global_batch": 8, **settings}
+    shares = {made.source: (0.0, 1.0) for made in datasets}
+    change(build_dir, settings=MixtureSettings.model_validate(given).record, shares=shares)
+    remix(build_dir, {"phases": list(phases)})
     return build_dir
 
 

@@ -15,6 +15,14 @@ from mixer.errors import UsageError
 @click.option("--tokens", help="Training tokens, such as 1.7T or 100B; `max`: all that the caps on epochs allow.")
 @click.option("--sequence-length", type=int, help="Tokens in one training sample.")
 @click.option(
+    "--phase",
+    "phases",
+    multiple=True,
+    metavar="TOKENS[:ALMR]",
+    help="A phase of the training, such as 100B:0.1; once for each, in their order. In place of --tokens.",
+)
+@click.option("--no-phases", is_flag=True, help="One mixture in place of the build's phases.")
+@click.option(
     "--weights",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON or CSV of source and weight: the preferred shares.",
@@ -30,6 +38,8 @@ def mix(
     almr: float | None,
     tokens: str | None,
     sequence_length: int | None,
+    phases: tuple[str, ...],
+    no_phases: bool,
     weights: Path | None,
     out: Path | None,
 ) -> None:
@@ -40,6 +50,7 @@ def mix(
     \b
     mixer mix /data/mix --almr 0.40 --out /data/mix-40
     mixer mix /data/mix --sequence-length 8192 --tokens 100B --out /data/mix-8k
+    mixer mix /data/mix --phase 100B:0.1 --phase 1.5T:0.33 --phase 100B:0.5 --out /data/mix-phases
     """  # noqa: D301 (click wants the character itself)
     from mixer.mixed import show_mixed
     from mixer.mixture.weightfile import read_weights
@@ -49,6 +60,11 @@ def mix(
     changes = {key: value for key, value in given.items() if value is not None}
     if weights is not None:
         changes |= {"strategy": "weights", "temperature": None, "weights": read_weights(weights)}
+    if phases and no_phases:
+        raise UsageError("--phase and --no-phases exclude each other", "give one of them")
+    if phases or no_phases:
+        parts = [phase.partition(":") for phase in phases]
+        changes["phases"] = [{"tokens": amount, **({"almr": ratio} if colon else {})} for amount, colon, ratio in parts]
     show_mixed(remix(directory, changes, out))
 
 

@@ -5,17 +5,23 @@ again. The sizes and hashes end up in the task's receipt.
 """
 
 import contextlib
+import errno
 import io
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import xxhash
 
-from mixer.engine.disk import full_disk
+from mixer.engine.disk import check_free, full_disk
 
 TEMPORARY = ".tmp"
+_NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
+"""What a file system says that cannot link two names to one file."""
 FOLDERS = ("documents", "dropped", "rejected", "megatron", "run")
 """The folders of a build directory that tasks write into."""
 
@@ -99,6 +105,35 @@ def complete(target: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # what cannot be written to cannot be tidied either: say the first error
             temporary.unlink(missing_ok=True)
         raise
+
+
+def place(source: Path, target: Path, root: Path) -> int:
+    """Give a file another name, as a hard link, or as a copy where the file system cannot; return the bytes copied.
+
+    Parameters
+    ----------
+    source, target
+        The file, and its new name; what has that name already is replaced.
+    root
+        The directory whose disk must have room for a copy.
+
+    Raises
+    ------
+    DiskError
+        There is no room for a copy.
+    """
+    with full_disk(target), complete(target) as temporary:
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source.resolve(), temporary)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            size = source.stat().st_size
+            check_free(root, size, f"a copy of {source} (the file system has no links)")
+            shutil.copyfile(source, temporary)
+            return size
+    return 0
 
 
 def remove_temporaries(root: Path) -> None:

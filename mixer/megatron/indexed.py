@@ -108,17 +108,18 @@ def write_index(file: Writable, lengths: Iterable[NDArray[Any]], dtype: np.dtype
     code = TYPE_CODES[dtype.name]
     file.write(memoryview(HEADER.pack(MAGIC, VERSION, code, documents, documents + 1)))
     for piece in lengths:
-        _write(file, np.ascontiguousarray(piece, "<i4"))
+        write(file, np.ascontiguousarray(piece, "<i4"))
     begin = 0
     for piece in lengths:
         pointers, begin = _pointers(piece, begin, dtype.itemsize)
-        _write(file, pointers)
+        write(file, pointers)
     for first in range(0, documents + 1, PIECE_DOCUMENTS):
-        _write(file, np.arange(first, min(first + PIECE_DOCUMENTS, documents + 1), dtype="<i8"))
+        write(file, np.arange(first, min(first + PIECE_DOCUMENTS, documents + 1), dtype="<i8"))
     return Index(documents, tokens, dtype)
 
 
-def _write(file: Writable, array: NDArray[Any]) -> None:
+def write(file: Writable, array: NDArray[Any]) -> None:
+    """Write the bytes of an array."""
     if len(array):  # a memoryview of nothing cannot be cast to bytes
         file.write(array.view(np.uint8).data)
 
@@ -195,7 +196,10 @@ class _LengthFiles:
 
 
 class IndexFile:
-    """An ``.idx`` that has been checked from end to end, mapped into memory."""
+    """An ``.idx`` that has been checked from end to end, mapped into memory.
+
+    ``lengths`` are int32[documents] in tokens, ``begins`` int64[documents], the byte at which each begins.
+    """
 
     def __init__(self, prefix: Path) -> None:
         """Read and check; the parameters and errors are those of ``read_index``."""
@@ -203,15 +207,15 @@ class IndexFile:
         self._map = self._open()
         documents, self.dtype = self._header()
         tail = HEADER.size + 4 * documents
+        self.documents = documents
         self.lengths: NDArray[np.int32] = self._map[HEADER.size : tail].view("<i4")
-        self._begins: NDArray[np.int64] = self._map[tail : tail + 8 * documents].view("<i8")
+        self.begins: NDArray[np.int64] = self._map[tail : tail + 8 * documents].view("<i8")
         self._numbers: NDArray[np.int64] = self._map[tail + 8 * documents :].view("<i8")
         self.tokens = self._check()
-        self.documents = documents
 
     def ends(self, first: int, last: int) -> NDArray[np.int64]:
         """Return where documents ``first`` to ``last`` (not included) end: the token after each one's last."""
-        return self._begins[first:last] // self.dtype.itemsize + self.lengths[first:last]
+        return self.begins[first:last] // self.dtype.itemsize + self.lengths[first:last]
 
     def _open(self) -> NDArray[np.uint8]:
         try:
@@ -244,12 +248,16 @@ class IndexFile:
             lengths = self.lengths[piece]
             pointers, begin = _pointers(lengths, begin, self.dtype.itemsize)
             self._expect(lengths > 0, first, "is empty")
-            self._expect(self._begins[piece] == pointers, first, "does not begin where the one before it ends")
-            numbers = np.arange(first, first + len(lengths), dtype=np.int64)
-            self._expect(self._numbers[piece][: len(lengths)] == numbers, first, "is numbered wrongly")
-        if self._numbers[-1] != len(self.lengths):
-            raise self._broken("does not end its documents where its sequences end")
+            self._expect(self.begins[piece] == pointers, first, "does not begin where the one before it ends")
+            self._expect_numbers(first, len(lengths))
         return begin // self.dtype.itemsize
+
+    def _expect_numbers(self, first: int, count: int) -> None:
+        """Check the numbers of some documents, and the one after the last of all."""
+        numbers = np.arange(first, first + count, dtype=np.int64)
+        self._expect(self._numbers[first : first + count] == numbers, first, "is numbered wrongly")
+        if first + count == len(self.lengths) and self._numbers[-1] != len(self.lengths):
+            raise self._broken("does not end its documents where its sequences end")
 
     def _expect(self, holds: NDArray[np.bool_], first: int, what: str) -> None:
         if not holds.all():

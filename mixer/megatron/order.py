@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from mixer.megatron.blend import built_epochs
+from mixer.megatron.blend import SURPLUS, built_epochs, needed_surplus, planned_samples, wanted_samples
 
 SEED: Final = 1234
 """Megatron's default of ``--seed``, which it draws every prefix's order from."""
@@ -78,6 +78,34 @@ def layout(tokens: int, wanted: int, sequence_length: int) -> Layout:
     in_epoch = (tokens - 1) // sequence_length
     separate = wanted - before < int(_SEPARATE_BELOW * in_epoch)
     return Layout(epochs, samples, before if separate else samples)
+
+
+def most_reads(weights: ArrayLike, tokens: ArrayLike, sequence_length: int, samples: ArrayLike) -> list[int]:
+    """Return how often a training reads one document of each prefix at most.
+
+    All copies of a document in the epochs that are shuffled together may be among what is read; those of a separate
+    last epoch only if training gets there.
+
+    Parameters
+    ----------
+    weights, tokens
+        float[K] and int[K] of the prefixes.
+    sequence_length
+        Of the training.
+    samples
+        int[K]: what is drawn of each prefix; all of them are the training.
+    """
+    counts = np.asarray(samples, np.int64).tolist()
+    total = sum(counts)
+    surplus = needed_surplus(weights, tokens, sequence_length, total) or SURPLUS
+    planned = planned_samples(weights, total).tolist()
+    # A single prefix is read without blending, and without a surplus.
+    wanted = [total] if len(counts) == 1 else [wanted_samples(plan, surplus) for plan in planned]
+    found = []
+    for count, want, size in zip(counts, wanted, np.asarray(tokens, np.int64).tolist(), strict=True):
+        shape = layout(size, want, sequence_length)
+        found.append(shape.epochs - 1 if shape.separate and count <= shape.head else shape.epochs)
+    return found
 
 
 def contents(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, content_id, prefix_of
 from mixer.megatron.indexed import PIECE_BYTES, IndexFile, read_index, token_dtype
-from mixer.mixture.export import CACHE, Weighted, blended, blended_datasets, data_flags
+from mixer.mixture.export import Part, Weighted, blended, blended_datasets, data_flags, unlisted_parts
 from mixer.mixture.foreign import foreign_flags
 from mixer.mixture.inventory import MIN_SEQUENCES, most_samples
 from mixer.mixture.settings import SHARES_TOLERANCE, decimal
@@ -29,9 +29,10 @@ TOLERANCE: Final = 1e-9
 
 def check_manifest(path: Path, manifest: Manifest) -> list[str]:
     """Hold ``mixture.json`` against itself: sums, weights, epochs, caps, ALMR, content id."""
-    broken = [*_check_names(manifest), *_check_sums(manifest), *_check_almr(manifest), *_check_shares(manifest)]
+    broken = [*_check_names(manifest), *_check_sums(manifest), *check_almr(manifest)]
+    broken += [] if manifest.phases else [*_check_longest(manifest), *check_shares(manifest)]
     for entry in manifest.datasets:
-        broken += [f"{entry.prefix}: {what}" for what in _check_dataset(manifest, entry)]
+        broken += [f"{entry.prefix}: {what}" for what in check_dataset(manifest, entry)]
     return [f"{path} {what}" for what in broken]
 
 
@@ -58,10 +59,14 @@ def _check_sums(manifest: Manifest) -> list[str]:
         broken.append(f"says {manifest.samples:,} samples, but its datasets have {total:,}")
     if manifest.tokens // manifest.sequence_length != manifest.samples:
         broken.append(f"says {manifest.tokens:,} tokens, which are not {manifest.samples:,} samples")
+    return broken
+
+
+def _check_longest(manifest: Manifest) -> list[str]:
     most = samples_max(manifest)
     if manifest.samples_max != most:
-        broken.append(f"says samples_max {manifest.samples_max:,}, but the caps allow {most:,}")
-    return broken
+        return [f"says samples_max {manifest.samples_max:,}, but the caps allow {most:,}"]
+    return []
 
 
 def samples_max(manifest: Manifest) -> int:
@@ -78,7 +83,8 @@ def samples_max(manifest: Manifest) -> int:
     return min(limits, default=0)
 
 
-def _check_almr(manifest: Manifest) -> list[str]:
+def check_almr(manifest: Manifest) -> list[str]:
+    """Hold the ratio against samples and shares: to half a sample, in every phase where there are some."""
     broken = []
     almr, datasets = manifest.almr, manifest.datasets
     additional = sum(entry.samples for entry in datasets if entry.role == "additional")
@@ -89,10 +95,12 @@ def _check_almr(manifest: Manifest) -> list[str]:
     rounding = math.fsum(entry.weight / (2 * entry.tokens) for entry in datasets if entry.tokens)
     if abs(almr.measured - measured) > TOLERANCE + rounding:
         broken.append(f"says the measured ALMR is {almr.measured}, but weights and shares give {measured}")
-    if almr.basis == "label" and abs(additional - decimal(almr.target) * manifest.samples) > Fraction(1, 2):
+    rounded = max(1, len(manifest.phases))
+    beside = Fraction(rounded, 2) + Fraction(TOLERANCE) * (manifest.samples if manifest.phases else 0)
+    if almr.basis == "label" and abs(additional - decimal(almr.target) * manifest.samples) > beside:
         broken.append(f"has an ALMR of {additional / manifest.samples}, more than half a sample from {almr.target}")
     # Each dataset's samples are rounded to whole ones.
-    within = len(blended_datasets(manifest)) / manifest.samples + TOLERANCE + rounding
+    within = rounded * len(blended_datasets(manifest)) / manifest.samples + TOLERANCE + rounding
     if almr.basis == "measured" and abs(measured - almr.target) > within:
         broken.append(f"has a measured ALMR of {measured}, not {almr.target}")
     return broken
@@ -104,7 +112,7 @@ class _Settings(msgspec.Struct):
     domains: dict[str, float] = {}
 
 
-def _check_shares(manifest: Manifest) -> list[str]:
+def check_shares(manifest: Manifest) -> list[str]:
     """Hold domains and sources to the shares that were asked for: to less than one sample."""
     try:
         domains = msgspec.convert(manifest.settings or {}, _Settings).domains
@@ -123,7 +131,8 @@ def _check_shares(manifest: Manifest) -> list[str]:
     return broken
 
 
-def _check_dataset(manifest: Manifest, entry: Dataset) -> list[str]:
+def check_dataset(manifest: Manifest, entry: Dataset) -> list[str]:
+    """Hold a dataset against its own numbers: weight, tokens, size, epochs and cap."""
     broken = []
     length = manifest.sequence_length
     if entry.weight != entry.samples / manifest.samples:
@@ -136,7 +145,7 @@ def _check_dataset(manifest: Manifest, entry: Dataset) -> list[str]:
         broken.append(f"{entry.tokens:,} tokens are less than {MIN_SEQUENCES} sequences")
     if not math.isclose(entry.epochs, entry.samples * length / max(entry.tokens, 1), rel_tol=TOLERANCE):
         broken.append(f"{entry.epochs} epochs are not its {entry.samples:,} samples of {entry.tokens:,} tokens")
-    if entry.samples > most_samples(entry.tokens, entry.max_epochs, length):
+    if entry.samples > most_samples(entry.tokens, entry.max_epochs, length, max(1, len(manifest.phases))):
         broken.append(f"{entry.samples:,} samples are more than {entry.max_epochs} epochs")
     return broken
 
@@ -179,9 +188,9 @@ def tail(prefix: str) -> str:
     return "/".join(PurePosixPath(prefix).parts[-4:])
 
 
-def check_flags(path: Path, found: dict[str, list[str]], manifest: Manifest, root: Path) -> list[str]:
+def check_flags(path: Path, found: dict[str, list[str]], part: Part, root: Path) -> list[str]:
     """Hold ``args.txt`` against ``mixture.json``; the choice of tokenizer is the trainer's."""
-    flags = data_flags(manifest, root)
+    flags = data_flags(part, root)
     broken = foreign_flags(found, [flag for flag, *_ in flags])
     for flag, *expected in flags:
         values = found.get(flag)
@@ -195,10 +204,13 @@ def check_flags(path: Path, found: dict[str, list[str]], manifest: Manifest, roo
 
 
 def check_unlisted(build_dir: Path, manifest: Manifest) -> list[str]:
-    """Look for dataset files in the build's own folder that ``mixture.json`` does not list."""
+    """Look for files in the build's own folders that ``mixture.json`` does not list."""
     listed = {f"{entry.prefix}{suffix}" for entry in manifest.entries for suffix in SUFFIXES}
-    there = dataset_files(build_dir / "megatron" / manifest.build)
-    return [f"{path} is not listed in {NAME}" for path in there if path.relative_to(build_dir).as_posix() not in listed]
+    listed |= {f"{view.prefix}{suffix}" for phase in manifest.phases for view in phase.views for suffix in SUFFIXES}
+    folders = [name for name in (manifest.build, manifest.views) if name is not None]
+    there = [path for folder in folders for path in dataset_files(build_dir / "megatron" / folder)]
+    unlisted = [path for path in there if path.relative_to(build_dir).as_posix() not in listed]
+    return [f"{path} is not listed in {NAME}" for path in [*unlisted, *unlisted_parts(build_dir, manifest)]]
 
 
 def dataset_files(folder: Path) -> list[Path]:
@@ -265,7 +277,7 @@ def _check_hashes(
     walk = _Walk(index, tokenizer) if index else None
     for suffix, promised in ((".idx", entry.xxh64.idx), (".bin", entry.xxh64.bin)):
         path = prefix.with_name(prefix.name + suffix)
-        found = _hash(path, told, walk.step if walk and suffix == ".bin" else None)
+        found = hash_of(path, told, walk.step if walk and suffix == ".bin" else None)
         if found != promised:
             broken.append(f"{path} has the xxh64 {found}, but {NAME} says {promised}")
         elif walk and suffix == ".bin":
@@ -273,7 +285,7 @@ def _check_hashes(
     return broken
 
 
-def _hash(path: Path, told: Callable[[int], None], seen: Callable[[memoryview], None] | None) -> str:
+def hash_of(path: Path, told: Callable[[int], None], seen: Callable[[memoryview], None] | None = None) -> str:
     """Return the xxh64 of a file, showing it piece by piece to ``seen``."""
     digest = xxhash.xxh64()
     buffer = bytearray(PIECE_BYTES)
@@ -325,6 +337,6 @@ class _Walk:
 
 def leftovers(build_dir: Path, manifest: Manifest) -> list[str]:
     """Name the folders of earlier builds that still hold dataset files; ``mixer clean`` removes them."""
-    skipped = {manifest.build, PurePosixPath(CACHE).name}
-    folders = [path for path in (build_dir / "megatron").iterdir() if path.is_dir() and path.name not in skipped]
+    there = (build_dir / "megatron").iterdir()
+    folders = [path for path in there if path.is_dir() and path.name not in manifest.folders]
     return sorted(path.relative_to(build_dir).as_posix() for path in folders if dataset_files(path))

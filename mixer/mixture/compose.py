@@ -5,11 +5,15 @@ The last step before writing. The build hands over what it counted; ``weights.pl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mixer.manifest import Almr, Dataset, Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
+from mixer.megatron.indexed import IndexFile
 from mixer.mixture.inventory import MIN_SEQUENCES
+from mixer.mixture.phases import Lengths, plan_phases
 from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.weights import Inventory, Mixture, plan
 
@@ -45,7 +49,8 @@ class Counted:
 def fit_to_trial(settings: MixtureSettings, tokens: Sequence[int]) -> MixtureSettings:
     """Make the mixture one that a few documents of each source can fill: as large as possible, in short sequences.
 
-    The sequences are the longest, up to the recipe's, at which no dataset is too small.
+    The sequences are the longest, up to the recipe's, at which no dataset is too small. Phases become one mixture with
+    their mean ratio.
 
     Parameters
     ----------
@@ -56,7 +61,37 @@ def fit_to_trial(settings: MixtureSettings, tokens: Sequence[int]) -> MixtureSet
     """
     shortest = min((count for count in tokens if count >= MIN_SEQUENCES), default=MIN_SEQUENCES)
     length = min(settings.sequence_length, shortest // MIN_SEQUENCES)
-    return settings.model_copy(update={"sequence_length": length, "tokens": "max", "small_datasets": "drop"})
+    changes: dict[str, Any] = {"sequence_length": length, "tokens": "max", "small_datasets": "drop"}
+    if settings.phases:
+        parts = settings.by_phase
+        almr = sum(part.almr * int(part.tokens) for part in parts) / sum(int(part.tokens) for part in parts)
+        changes |= {"phases": (), "almr": almr}
+    return settings.model_copy(update=changes)
+
+
+def decide(
+    inventory: Inventory,
+    settings: MixtureSettings,
+    shares: Mapping[str, tuple[float, float]],
+    lengths: Lengths | None = None,
+) -> Mixture:
+    """Find the mixture that a recipe asks for, of a training with or without phases.
+
+    Parameters
+    ----------
+    inventory, settings, shares
+        As in ``weights.plan``.
+    lengths
+        As in ``phases.plan_phases``; None where only counts are known.
+
+    Raises
+    ------
+    InfeasibleError
+        There is no such mixture.
+    """
+    if settings.phases:
+        return plan_phases(inventory, settings, shares, lengths)
+    return plan(inventory, settings, shares)
 
 
 def compose(
@@ -68,6 +103,7 @@ def compose(
     settings: MixtureSettings,
     shares: Mapping[str, tuple[float, float]],
     seed: int,
+    root: Path,
 ) -> tuple[Manifest, Mixture]:
     """Solve the mixture of some datasets and describe it.
 
@@ -85,6 +121,12 @@ def compose(
         The smallest and the largest share of each source, 0 and 1 where none is set.
     seed
         The recipe's seed, for the record.
+    root
+        The directory that holds the datasets; only phases look at them, at the lengths of their documents.
+
+    Returns
+    -------
+    The manifest, in which phases are still missing (``views.py`` writes and names them), and the mixture.
 
     Raises
     ------
@@ -93,19 +135,17 @@ def compose(
     """
     datasets = sorted(counted, key=lambda dataset: dataset.name)
     additional = [dataset.language == settings.additional_language for dataset in datasets]
-    mixture = plan(
-        Inventory(
-            names=[dataset.name for dataset in datasets],
-            source=[dataset.source for dataset in datasets],
-            tokens=np.array([dataset.tokens for dataset in datasets], np.int64),
-            additional=np.array(additional, np.bool_),
-            domain=[dataset.domain for dataset in datasets],
-            measured=np.array([d.additional_tokens / d.tokens if d.tokens else 0.0 for d in datasets], np.float64),
-            max_epochs=np.array([dataset.max_epochs for dataset in datasets], np.float64),
-        ),
-        settings,
-        shares,
+    inventory = Inventory(
+        names=[dataset.name for dataset in datasets],
+        source=[dataset.source for dataset in datasets],
+        tokens=np.array([dataset.tokens for dataset in datasets], np.int64),
+        additional=np.array(additional, np.bool_),
+        domain=[dataset.domain for dataset in datasets],
+        measured=np.array([d.additional_tokens / d.tokens if d.tokens else 0.0 for d in datasets], np.float64),
+        max_epochs=np.array([dataset.max_epochs for dataset in datasets], np.float64),
     )
+    prefixes = [prefix_of(build, f"train/{dataset.name}") for dataset in datasets]
+    mixture = decide(inventory, settings, shares, lambda k: IndexFile(root / prefixes[k]).lengths)
     manifest = Manifest(
         recipe=recipe,
         build=build,
@@ -117,7 +157,7 @@ def compose(
         almr=Almr(target=mixture.target, basis=mixture.basis, realised=mixture.realised, measured=mixture.measured),
         datasets=tuple(
             Dataset(
-                prefix=prefix_of(build, f"train/{dataset.name}"),
+                prefix=prefixes[k],
                 source=dataset.source,
                 language=dataset.language,
                 domain=dataset.domain,
@@ -139,7 +179,7 @@ def compose(
         additional_language=settings.additional_language,
         global_batch=settings.global_batch,
         seed=seed,
-        settings=settings.model_dump(mode="json"),
+        settings=settings.record,
         shares=dict(shares),
     )
     return manifest, mixture

@@ -1,5 +1,7 @@
 """What Megatron is handed: ``megatron/blend.json`` and ``megatron/args.txt``, and ``mixture.json`` with them.
 
+A training in phases has both files for each phase, in ``megatron/phase-<n>/``.
+
 The end of the stage *mix*: weights are known, the datasets have their final names. ``relocate`` rewrites the absolute
 paths after a build was moved; ``verify`` reads these files back through ``read_blend`` and ``read_flags``.
 
@@ -13,6 +15,7 @@ Megatron itself trains on whole global batches and throws the rest away, less th
 here.
 """
 
+import itertools
 import json
 import math
 import shlex
@@ -33,12 +36,15 @@ DATA_FLAGS = (
     "--per-split-data-args-path",
     "--data-cache-path",
     "--train-samples",
+    "--phase-transition-iterations",
     "--seq-length",
     "--global-batch-size",
     "--mid-level-dataset-surplus",
 )
 """The flags that ``data_flags`` may write, in its order."""
 SPLITS = ("train", "valid", "test")
+PHASE = "phase-"
+"""What the folders of phases are called, before their number."""
 
 LLAMA3_HUB = "meta-llama/Meta-Llama-3-8B"
 """The published tokenizer whose ids and end of document are those of ``llama3``."""
@@ -52,10 +58,56 @@ class Weighted:
     prefixes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the training with files of its own: all of it, or a phase.
+
+    Parameters
+    ----------
+    folder
+        Where its files lie, relative to the build directory.
+    manifest
+        What of the build is in it.
+    run_samples
+        The samples of the whole training.
+    transitions
+        The iterations at which one phase ends and the next one begins; none without phases.
+    """
+
+    folder: str
+    manifest: Manifest
+    run_samples: int
+    transitions: tuple[int, ...] = ()
+
+    @property
+    def blend(self) -> str:
+        """The file for ``--per-split-data-args-path``, relative to the build directory."""
+        return f"{self.folder}/{PurePosixPath(BLEND).name}"
+
+    @property
+    def args(self) -> str:
+        """The file of flags, relative to the build directory."""
+        return f"{self.folder}/{PurePosixPath(ARGS).name}"
+
+
+def parts_of(manifest: Manifest) -> list[Part]:
+    """Return what training reads one after the other: the phases, or all of it at once."""
+    if not manifest.phases:
+        return [Part("megatron", manifest, manifest.samples)]
+    ends = itertools.accumulate(phase.samples // (manifest.global_batch or 1) for phase in manifest.phases)
+    transitions = tuple(ends)[:-1]
+    return [
+        Part(f"megatron/{PHASE}{number}", part, manifest.samples, transitions)
+        for number, part in enumerate(manifest.parts, 1)
+    ]
+
+
 def export(
     outputs: Outputs, manifest: Manifest, others: list[list[str]] | None = None, root: Path | None = None
 ) -> None:
-    """Write ``megatron/blend.json``, ``megatron/args.txt`` and, last of all, ``mixture.json``.
+    """Write ``blend.json`` and ``args.txt`` of every part of the training and, last of all, ``mixture.json``.
+
+    Those of another division into phases are removed.
 
     Parameters
     ----------
@@ -69,14 +121,27 @@ def export(
         Where Megatron will find the build directory; default: where it is.
     """
     root = root or outputs.root.resolve()
-    blend: dict[str, list[str] | None] = dict.fromkeys(SPLITS)
-    for split, entries in blended(manifest).items():
-        blend[split] = [text for weight, prefix in entries for text in (repr(weight), str(root / prefix))] or None
-    _write_json(outputs, blend)
     others = tokenizer_flags(manifest.tokenizer) if others is None else others
-    _write_flags(outputs, [*data_flags(manifest, root), *others])
+    parts = parts_of(manifest)
+    for part in parts:
+        blend: dict[str, list[str] | None] = dict.fromkeys(SPLITS)
+        for split, entries in blended(part.manifest).items():
+            blend[split] = [text for weight, prefix in entries for text in (repr(weight), str(root / prefix))] or None
+        _write_json(outputs, part.blend, blend)
+        _write_flags(outputs, part.args, [*data_flags(part, root), *others])
     with outputs.open(NAME) as file:
         file.write(encode(manifest))
+    for path in unlisted_parts(outputs.root, manifest):
+        path.unlink()
+        if path.parent.name.startswith(PHASE) and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+
+def unlisted_parts(build_dir: Path, manifest: Manifest) -> list[Path]:
+    """List files for parts of a training that has other parts now."""
+    listed = {build_dir / name for part in parts_of(manifest) for name in (part.blend, part.args)}
+    found = [build_dir / BLEND, build_dir / ARGS, *(build_dir / "megatron").glob(f"{PHASE}*/*")]
+    return sorted(path for path in found if path.is_file() and path not in listed)
 
 
 def blended(manifest: Manifest) -> dict[str, list[tuple[float, str]]]:
@@ -102,8 +167,9 @@ def usable_valid(manifest: Manifest) -> list[ValidDataset]:
     return [entry for entry in manifest.valid if entry.tokens > manifest.sequence_length]
 
 
-def data_flags(manifest: Manifest, root: Path) -> list[list[str]]:
-    """Return Megatron's flags for the data of a build that stands in ``root``, each with its values."""
+def data_flags(part: Part, root: Path) -> list[list[str]]:
+    """Return Megatron's flags for the data of a part of a build that stands in ``root``, each with its values."""
+    manifest = part.manifest
     drawn = blended_datasets(manifest)
     surplus = needed_surplus(
         [entry.weight for entry in drawn],
@@ -112,9 +178,10 @@ def data_flags(manifest: Manifest, root: Path) -> list[list[str]]:
         manifest.samples,
     )
     values = (
-        str(root / BLEND),
+        str(root / part.blend),
         str(root / CACHE),
-        str(manifest.samples),
+        str(part.run_samples),
+        ",".join(map(str, part.transitions)) or None,
         str(manifest.sequence_length),
         str(manifest.global_batch) if manifest.global_batch else None,
         None if surplus is None else repr(surplus),
@@ -148,15 +215,15 @@ def tokenizer_flags(tokenizer: Tokenizer, file: Path | None = None) -> list[list
     return [["--tokenizer-type", "HuggingFaceTokenizer"], ["--tokenizer-model", model], ["--eod-mask-loss"]]
 
 
-def read_blend(build_dir: Path) -> dict[str, Weighted | None]:
-    """Read ``megatron/blend.json`` as Megatron would, by split.
+def read_blend(build_dir: Path, name: str = BLEND) -> dict[str, Weighted | None]:
+    """Read a ``blend.json`` as Megatron would, by split; ``name`` is relative to the build directory.
 
     Raises
     ------
     BrokenPromiseError
         It is missing, misses a split, or holds a weight or prefix that Megatron would misread or refuse.
     """
-    path = build_dir / BLEND
+    path = build_dir / name
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
@@ -186,15 +253,15 @@ def _weighted(path: Path, split: str, entries: object) -> Weighted | None:
     return Weighted(weights, prefixes)
 
 
-def read_flags(build_dir: Path) -> dict[str, list[str]]:
-    """Read ``megatron/args.txt``: the values of each flag.
+def read_flags(build_dir: Path, name: str = ARGS) -> dict[str, list[str]]:
+    """Read an ``args.txt``, relative to the build directory: the values of each flag.
 
     Raises
     ------
     BrokenPromiseError
         It is missing or no list of flags.
     """
-    path = build_dir / ARGS
+    path = build_dir / name
     found: dict[str, list[str]] = {}
     values: list[str] | None = None
     try:
@@ -213,15 +280,18 @@ def read_flags(build_dir: Path) -> dict[str, list[str]]:
     return found
 
 
-def other_flags(build_dir: Path) -> list[list[str]]:
+def other_flags(build_dir: Path, manifest: Manifest) -> list[list[str]]:
     """Return the flags of a build that are not for its data: the tokenizer's, and what a user has added.
+
+    Those of the first phase stand for all.
 
     Raises
     ------
     BrokenPromiseError
         ``args.txt`` is missing or no list of flags.
     """
-    return [[flag, *values] for flag, values in read_flags(build_dir).items() if flag not in DATA_FLAGS]
+    flags = read_flags(build_dir, parts_of(manifest)[0].args)
+    return [[flag, *values] for flag, values in flags.items() if flag not in DATA_FLAGS]
 
 
 def relocate(build_dir: Path, root: Path | None = None) -> Path:
@@ -247,16 +317,17 @@ def relocate(build_dir: Path, root: Path | None = None) -> Path:
     root = build_dir.resolve() if root is None else root
     if not root.is_absolute():
         raise UsageError(f"the root {root} is not an absolute path", "Megatron needs one: give it in full")
-    known = {entry.prefix for entry in manifest.entries}
-    blend: dict[str, list[str] | None] = {}
-    for split, weighted in read_blend(build_dir).items():
-        blend[split] = None if weighted is None else list(_moved(build_dir / BLEND, weighted, known, root))
-    present = read_flags(build_dir)
-    present["--per-split-data-args-path"] = [str(root / BLEND)]
-    present["--data-cache-path"] = [str(root / CACHE)]
     outputs = Outputs(build_dir)
-    _write_json(outputs, blend)
-    _write_flags(outputs, [[flag, *values] for flag, values in present.items()])
+    for part in parts_of(manifest):
+        known = {entry.prefix for entry in part.manifest.entries}
+        blend: dict[str, list[str] | None] = {}
+        for split, weighted in read_blend(build_dir, part.blend).items():
+            blend[split] = None if weighted is None else list(_moved(build_dir / part.blend, weighted, known, root))
+        present = read_flags(build_dir, part.args)
+        present["--per-split-data-args-path"] = [str(root / part.blend)]
+        present["--data-cache-path"] = [str(root / CACHE)]
+        _write_json(outputs, part.blend, blend)
+        _write_flags(outputs, part.args, [[flag, *values] for flag, values in present.items()])
     return root
 
 
@@ -270,13 +341,13 @@ def _moved(path: Path, weighted: Weighted, known: set[str], root: Path) -> Itera
         yield str(root / relative)
 
 
-def _write_json(outputs: Outputs, blend: Mapping[str, list[str] | None]) -> None:
-    with outputs.open(BLEND) as file:
+def _write_json(outputs: Outputs, name: str, blend: Mapping[str, list[str] | None]) -> None:
+    with outputs.open(name) as file:
         file.write(f"{json.dumps(blend, indent=2, ensure_ascii=False)}\n".encode())
 
 
-def _write_flags(outputs: Outputs, lines: list[list[str]]) -> None:
-    with outputs.open(ARGS) as file:
+def _write_flags(outputs: Outputs, name: str, lines: list[list[str]]) -> None:
+    with outputs.open(name) as file:
         file.write("".join(f"{shlex.join(line)}\n" for line in lines).encode())
 
 

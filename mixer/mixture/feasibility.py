@@ -191,7 +191,13 @@ class Problem:
         return replace(self, columns=tuple(columns))
 
 
-def pose(inventory: Inventory, allowed: NDArray[np.bool_], target: Target, max_epochs: float | None = None) -> Problem:
+def pose(
+    inventory: Inventory,
+    allowed: NDArray[np.bool_],
+    target: Target,
+    max_epochs: float | None = None,
+    limits: NDArray[np.int64] | None = None,
+) -> Problem:
     """State the problem exactly.
 
     Parameters
@@ -204,6 +210,8 @@ def pose(inventory: Inventory, allowed: NDArray[np.bool_], target: Target, max_e
         What is wanted. Shares that sum to what they must within 1e-9 (three rounded thirds) are scaled to do so.
     max_epochs
         A cap to hold for every dataset in place of its own.
+    limits
+        int64[K]: the most samples of each dataset, in place of what its cap on epochs allows.
     """
     domains = {name: decimal(share) for name, share in target.domains.items()}
     total = sum(domains.values(), Fraction(0))
@@ -212,10 +220,15 @@ def pose(inventory: Inventory, allowed: NDArray[np.bool_], target: Target, max_e
     elif total > 1:
         raise ValueError("domain shares must not sum to more than 1")
     epochs = [max_epochs] * len(allowed) if max_epochs is not None else inventory.max_epochs.tolist()
-    caps = [
-        most_samples(tokens, epochs[k], target.sequence_length) if allowed[k] else 0
-        for k, tokens in enumerate(inventory.tokens.tolist())
-    ]
+    most = (
+        limits.tolist()
+        if limits is not None
+        else [
+            most_samples(tokens, epochs[k], target.sequence_length)
+            for k, tokens in enumerate(inventory.tokens.tolist())
+        ]
+    )
+    caps = [cap if allowed[k] else 0 for k, cap in enumerate(most)]
     score = scores(inventory, target.basis)
     members: dict[str | None, list[int]] = {name: [] for name in sorted(domains)}
     members[None] = []

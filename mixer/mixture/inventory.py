@@ -111,13 +111,14 @@ class Inventory:
         )
 
 
-def most_samples(tokens: int, max_epochs: float, sequence_length: int) -> int:
-    """Return the largest n with n * sequence_length + 1 <= max_epochs * tokens, exactly.
+def most_samples(tokens: int, max_epochs: float, sequence_length: int, phases: int = 1) -> int:
+    """Return the largest n with n * sequence_length + phases <= max_epochs * tokens, exactly.
 
-    A sample reads one token more than its length, and shares it with the next. ``max_epochs`` is taken at the exact
-    value of the float, so that whoever multiplies it out again in floats finds the cap kept, too.
+    A sample reads one token more than its length, and shares it with the next, so that there is one token more in each
+    phase. ``max_epochs`` is taken at the exact value of the float, so that whoever multiplies it out again in floats
+    finds the cap kept, too.
     """
-    return max(0, int((Fraction(float(max_epochs)) * tokens - 1) // sequence_length))
+    return max(0, int((Fraction(float(max_epochs)) * tokens - phases) // sequence_length))
 
 
 def scores(inventory: Inventory, basis: Basis) -> list[Fraction]:

@@ -8,11 +8,20 @@ number of tokens is refused with the spelling that would do.
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from mixer.errors import did_you_mean
 
@@ -22,6 +31,9 @@ SHARES_TOLERANCE: Final = Fraction(1, 10**9)
 """How far sums of shares may be from what they must be: three rounded thirds are one."""
 TOKENS_LIMIT: Final = 10**15
 """The largest amount of tokens. Any count of samples below it is exact in a float64; no training comes near it."""
+
+PHASES_LIMIT: Final = 99
+"""The most phases of a training."""
 
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _AMOUNT: Final = re.compile(r"(\d+(?:_\d+)*(?:\.\d+)?)(?:[eE]\+?(\d{1,2}))?\s*([KMBT]?)", re.IGNORECASE)
@@ -185,6 +197,48 @@ def contradiction(
     return None
 
 
+def _at_most_all(value: dict[str, float]) -> dict[str, float]:
+    """Refuse shares of domains that sum to more than everything."""
+    total = sum(map(decimal, value.values()))
+    if total > 1 + SHARES_TOLERANCE:
+        raise ValueError(f"the shares sum to {float(total):g}; they must not exceed 1")
+    return value
+
+
+def _no_most(value: int | Literal["max"]) -> int | Literal["max"]:
+    if value == "max":
+        raise ValueError("a phase needs a number of tokens; max is only known for a training without phases")
+    return value
+
+
+Domains: TypeAlias = Annotated[dict[str, Ratio], AfterValidator(_at_most_all)]
+
+
+class PhaseSettings(BaseModel):
+    """One phase of a training: how much it reads, and what of the mixture is different in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: Annotated[Tokens, AfterValidator(_no_most)] = Field(
+        description="Training tokens of the phase (300K, 5M, 100B, 1.7T); rounded down to whole global batches."
+    )
+    almr: Ratio | None = Field(None, description="The ratio in this phase; default: `mixture.almr`.")
+    domains: Domains | None = Field(
+        None, description="Shares of domains in this phase, in place of `mixture.domains` (`{}`: none are given)."
+    )
+
+    @property
+    def amount(self) -> int:
+        """The tokens, as the number that they are."""
+        return int(self.tokens)
+
+
+def unread_with(phases: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the keys of a mixture that say nothing, because every one of these phases has its own."""
+    own = {key for key in ("almr", "domains") if all(phase.get(key) is not None for phase in phases)}
+    return {"tokens", *own} if phases else set()
+
+
 class MixtureSettings(BaseModel):
     """The mixture that a recipe asks for."""
 
@@ -219,9 +273,15 @@ class MixtureSettings(BaseModel):
         allow_inf_nan=False,
         description="How often training may read a dataset, on average over its tokens; a source may set its own.",
     )
-    domains: dict[str, Ratio] = Field(
+    domains: Domains = Field(
         default_factory=dict,
         description="Shares of training tokens by domain; domains not named share the rest.",
+    )
+    phases: tuple[PhaseSettings, ...] = Field(
+        (),
+        max_length=PHASES_LIMIT,
+        description="Phases of the training, in their order, each with tokens and, if they are its own, almr and "
+        "domains; no document is in two of them. Default: one mixture from the first token to the last.",
     )
     strategy: Strategy = Field(
         "proportional",
@@ -275,14 +335,6 @@ class MixtureSettings(BaseModel):
             raise ValueError(f"{', '.join(twice)} is listed twice")
         return value
 
-    @field_validator("domains")
-    @classmethod
-    def _at_most_all(cls, value: dict[str, float]) -> dict[str, float]:
-        total = sum(map(decimal, value.values()))
-        if total > 1 + SHARES_TOLERANCE:
-            raise ValueError(f"the shares sum to {float(total):g}; they must not exceed 1")
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.additional_language in self.base_languages:
@@ -295,4 +347,42 @@ class MixtureSettings(BaseModel):
                 raise ValueError(missing if value is None else f"{key} is only read with strategy: {key}")
         if self.weights is not None and not any(self.weights.values()):
             raise ValueError("every weight is 0")
+        batch = self.global_batch * self.sequence_length
+        for number, phase in enumerate(self.phases, 1):
+            if phase.amount < batch:
+                raise ValueError(
+                    f"phase {number}: {phase.amount:,} tokens are less than one global batch ({self.global_batch:,} "
+                    f"samples of {self.sequence_length:,} tokens)"
+                )
+        for key in sorted(self.unread & self.model_fields_set):
+            raise ValueError(
+                "the phases say how much training reads; leave tokens out"
+                if key == "tokens"
+                else f"every phase has its own {key}; leave {key} out here, or in a phase that shall have this one"
+            )
         return self
+
+    @property
+    def unread(self) -> set[str]:
+        """The keys that say nothing, because every phase has its own."""
+        return unread_with([dict(phase) for phase in self.phases])
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What makes these settings again, every default written out."""
+        return self.model_dump(mode="json", exclude=self.unread)
+
+    @property
+    def by_phase(self) -> "list[MixtureSettings]":
+        """The settings of each phase as of a training of its own; the settings themselves where there are none."""
+        return [
+            self.model_copy(
+                update={
+                    "tokens": phase.amount,
+                    "almr": self.almr if phase.almr is None else phase.almr,
+                    "domains": self.domains if phase.domains is None else phase.domains,
+                    "phases": (),
+                }
+            )
+            for phase in self.phases
+        ] or [self]

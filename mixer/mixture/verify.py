@@ -8,6 +8,8 @@ a build that is whole gets a report of numbers, which ``summary`` prints.
 
 import os
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +19,11 @@ import numpy as np
 
 from mixer.engine.stage import Progress
 from mixer.errors import BrokenPromiseError
-from mixer.manifest import NAME, Manifest, read
+from mixer.manifest import NAME, Almr, Manifest, read
 from mixer.megatron.blend import Batches, Deviation, Replay, group_bounds
 from mixer.mixture import checks
-from mixer.mixture.export import ARGS, BLEND, Weighted, read_blend, read_flags, usable_valid
+from mixer.mixture.export import Part, Weighted, parts_of, read_blend, read_flags, usable_valid
+from mixer.mixture.phase_checks import check_phases, check_views
 
 CHECKPOINTS: Final = (0.01, 0.1, 0.5, 1.0)
 """Parts of the training at which the report gives the ALMR."""
@@ -52,6 +55,21 @@ class DatasetReport:
 
 
 @dataclass(frozen=True)
+class PhaseReport:
+    """What was found in one phase.
+
+    ``almr`` is the one that it has, ``deviation`` how far it was from its target at any step of the phase, ``batches``
+    the same within each global batch, by label and measured, and ``reads`` how often a document is read at most.
+    """
+
+    samples: int
+    almr: Almr
+    deviation: Deviation
+    batches: tuple[Batches, ...]
+    reads: int
+
+
+@dataclass(frozen=True)
 class VerifyReport:
     """What was found in a build that keeps its promises.
 
@@ -64,10 +82,11 @@ class VerifyReport:
     files, read_bytes
         Dataset files that were checked, and what was hashed of them.
     checkpoints
-        The ALMR at ``CHECKPOINTS``.
+        The ALMR at ``CHECKPOINTS``; with phases, at the end of each.
     realised, measured
         How far the samples of the additional language, and its measured part of all samples, were from their target
-        at any step. What is not the basis of the target has its own share of the whole training for a line.
+        at any step. What is not the basis of the target has its own share of the whole training for a line. With
+        phases, each is held against its own target, and these are the farthest.
     bounds
         What ``realised`` was held between after every sample: minus the number of base datasets, and the number of
         additional ones (``megatron.blend``), each wider by what the target is off the ratio of whole samples.
@@ -81,6 +100,8 @@ class VerifyReport:
         Prefixes of datasets without samples and of validation sets without a whole sequence: not in the blend.
     leftovers
         Folders of earlier builds, which ``mixer clean`` would remove.
+    phases
+        Every phase, in the order of training; empty where there are none.
     """
 
     build_dir: Path
@@ -97,6 +118,7 @@ class VerifyReport:
     datasets: tuple[DatasetReport, ...]
     unused: tuple[str, ...]
     leftovers: tuple[str, ...]
+    phases: tuple[PhaseReport, ...]
 
 
 def verify(
@@ -132,25 +154,33 @@ def verify(
     """
     manifest = read(build_dir)
     root = build_dir.resolve() if root is None else root
-    blend, broken = _check_texts(build_dir, manifest, root)
+    parts = parts_of(manifest)
+    blends, broken = _check_texts(build_dir, manifest, parts, root)
     reading = _Reading(progress)
     with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
         try:
-            replaying = pool.submit(_replay, manifest, blend, reading) if blend else None
+            replaying = [
+                pool.submit(_replay, part.manifest, blend, CHECKPOINTS if len(parts) == 1 else (1.0,), reading)
+                for part, blend in zip(parts, blends, strict=True)
+                if blend
+            ]
             told = reading.told if rehash else None
             reads = [
                 pool.submit(checks.check_files, build_dir, entry, manifest.tokenizer, told)
                 for entry in manifest.entries
             ]
+            if manifest.phases:
+                reads += [pool.submit(check_views, build_dir, manifest, entry, told) for entry in manifest.datasets]
             broken += [what for checked in reads for what in checked.result()]
-            replay = replaying.result() if replaying else None
+            replays = [replay for each in replaying if (replay := each.result()) is not None]
         except BaseException:
             reading.stop()
             pool.shutdown(cancel_futures=True)
             raise
-    if replay:
-        broken += [f"{build_dir / BLEND} {what}" for what in _check_replay(manifest, replay)]
-    if broken or replay is None:
+    whole = len(replays) == len(parts)
+    for part, replay in zip(parts, replays, strict=True) if whole else ():
+        broken += [f"{build_dir / part.blend} {what}" for what in _check_replay(part.manifest, replay)]
+    if broken or not whole:
         listed = "".join(f"\n  - {what}" for what in broken)
         raise BrokenPromiseError(
             f"{build_dir} does not hold what it promises:{listed}",
@@ -160,35 +190,86 @@ def verify(
         build_dir=build_dir,
         manifest=manifest,
         rehashed=rehash,
-        files=len(checks.SUFFIXES) * len(manifest.entries),
+        files=len(checks.SUFFIXES) * (len(manifest.entries) + sum(len(phase.views) for phase in manifest.phases)),
         read_bytes=reading.bytes,
-        checkpoints=replay.checkpoints,
-        realised=replay.realised,
-        measured=replay.measured,
-        bounds=replay.bounds,
-        batches=replay.batches,
+        checkpoints=replays[0].checkpoints if len(parts) == 1 else _ends(manifest, replays),
+        realised=max((replay.realised for replay in replays), key=lambda found: abs(found.largest[0])),
+        measured=max((replay.measured for replay in replays), key=lambda found: abs(found.largest[0])),
+        bounds=(min(replay.bounds[0] for replay in replays), max(replay.bounds[1] for replay in replays)),
+        batches=replays[0].batches if len(parts) == 1 else (),
         loss_almr=_loss_almr(manifest),
-        datasets=replay.datasets,
+        datasets=replays[0].datasets if len(parts) == 1 else _together(manifest, replays),
         unused=_unused(manifest),
         leftovers=tuple(checks.leftovers(build_dir, manifest)),
+        phases=tuple(
+            PhaseReport(
+                phase.samples,
+                phase.almr,
+                replay.realised if phase.almr.basis == "label" else replay.measured,
+                replay.batches,
+                max(view.reads for view in phase.views),
+            )
+            for phase, replay in zip(manifest.phases, replays, strict=False)
+        ),
     )
 
 
-def _check_texts(build_dir: Path, manifest: Manifest, root: Path) -> tuple[Weighted | None, list[str]]:
-    """Check everything but the dataset files; return the blend of the training, and what is broken."""
+def _ends(manifest: Manifest, replays: "list[_Replayed]") -> tuple[Checkpoint, ...]:
+    """Return the ALMR of all that was read by the end of each phase."""
+    samples, realised, measured = 0, 0.0, 0.0
+    found = []
+    for replay in replays:
+        end = replay.checkpoints[-1]
+        samples += end.samples
+        realised, measured = realised + end.realised * end.samples, measured + end.measured * end.samples
+        found.append(Checkpoint(samples / manifest.samples, samples, realised / samples, measured / samples))
+    return tuple(found)
+
+
+def _together(manifest: Manifest, replays: "list[_Replayed]") -> tuple[DatasetReport, ...]:
+    """Return what all phases together draw from each dataset."""
+    of_view = {view.prefix: view.dataset for phase in manifest.phases for view in phase.views}
+    drawn: Counter[str] = Counter()
+    for replay in replays:
+        for report in replay.datasets:
+            drawn[of_view[report.prefix]] += report.samples
+    return tuple(
+        DatasetReport(
+            prefix=entry.prefix,
+            role=entry.role,
+            samples=drawn[entry.prefix],
+            promised=entry.samples,
+            weight=entry.weight,
+            epochs=drawn[entry.prefix] * manifest.sequence_length / entry.tokens,
+            max_epochs=entry.max_epochs,
+        )
+        for entry in manifest.datasets
+        if entry.samples
+    )
+
+
+def _check_texts(
+    build_dir: Path, manifest: Manifest, parts: list[Part], root: Path
+) -> tuple[list[Weighted | None], list[str]]:
+    """Check everything but the dataset files; return the blend of each part of the training, and what is broken."""
     broken = checks.check_manifest(build_dir / NAME, manifest) + checks.check_unlisted(build_dir, manifest)
-    train = None
-    try:
-        blend = read_blend(build_dir)
-        broken += checks.check_blend(build_dir / BLEND, blend, manifest, root)
-        train = blend["train"]
-    except BrokenPromiseError as error:
-        broken.append(error.message)
-    try:
-        broken += checks.check_flags(build_dir / ARGS, read_flags(build_dir), manifest, root)
-    except BrokenPromiseError as error:
-        broken.append(error.message)
-    return train, broken
+    if manifest.phases:
+        broken += check_phases(build_dir / NAME, manifest)
+    blends: list[Weighted | None] = []
+    for part in parts:
+        train = None
+        try:
+            blend = read_blend(build_dir, part.blend)
+            broken += checks.check_blend(build_dir / part.blend, blend, part.manifest, root)
+            train = blend["train"]
+        except BrokenPromiseError as error:
+            broken.append(error.message)
+        try:
+            broken += checks.check_flags(build_dir / part.args, read_flags(build_dir, part.args), part, root)
+        except BrokenPromiseError as error:
+            broken.append(error.message)
+        blends.append(train)
+    return blends, broken
 
 
 class _Reading:
@@ -226,8 +307,11 @@ class _Replayed:
     datasets: tuple[DatasetReport, ...]
 
 
-def _replay(manifest: Manifest, train: Weighted, reading: _Reading) -> _Replayed | None:
-    """Replay Megatron's rule over the weights of ``blend.json``; None if its prefixes are not those of the build."""
+def _replay(manifest: Manifest, train: Weighted, looks: Sequence[float], reading: _Reading) -> _Replayed | None:
+    """Replay Megatron's rule over the weights of ``blend.json``; None if its prefixes are not those of the build.
+
+    ``looks`` are the parts of the training at which the ALMR is noted, the last one 1.
+    """
     listed = {entry.prefix: entry for entry in manifest.datasets}
     tails = [checks.tail(prefix) for prefix in train.prefixes]
     if any(tail not in listed for tail in tails):
@@ -240,7 +324,7 @@ def _replay(manifest: Manifest, train: Weighted, reading: _Reading) -> _Replayed
     weights = [float(weight) for weight in train.weights]
     replay = Replay(weights, [group, shares], lines, manifest.global_batch or 0)
     checkpoints = []
-    for part in CHECKPOINTS:
+    for part in looks:
         samples = max(1, round(part * manifest.samples))
         while replay.step < samples:
             replay.advance(min(samples, replay.step + _STEPS))

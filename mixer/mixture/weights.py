@@ -28,7 +28,7 @@ from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.shares import Constraints, nearest_shares
 from mixer.mixture.whole import whole_samples
 
-__all__ = ["Inventory", "Mixture", "Target", "largest_training", "plan", "solve", "too_small"]
+__all__ = ["Inventory", "Mixture", "Target", "largest_training", "plan", "program", "solve", "target_of", "too_small"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +59,8 @@ class Mixture:
         The caps and the smallest and largest shares of sources that hold it (within the last sample), as text.
     left_out
         The datasets without samples, by name, with the cause.
+    phases
+        The mixtures of the phases, in their order; empty where the training has none.
     """
 
     samples: int
@@ -73,6 +75,7 @@ class Mixture:
     basis: Basis
     binding: list[str]
     left_out: dict[str, str]
+    phases: tuple["Mixture", ...] = ()
 
 
 def plan(
@@ -94,7 +97,15 @@ def plan(
     InfeasibleError
         A dataset is too small and shall be refused, or no mixture keeps every constraint.
     """
-    target = Target(
+    target = target_of(settings, shares)
+    wanted = ~unwanted(inventory, target)
+    allowed = usable(inventory, wanted, settings.sequence_length, settings.small_datasets)
+    return solve(inventory, target, None if settings.tokens == "max" else settings.tokens, allowed)
+
+
+def target_of(settings: MixtureSettings, shares: Mapping[str, tuple[float, float]] | None = None) -> Target:
+    """Return what a recipe asks for, apart from its size; the parameters are those of ``plan``."""
+    return Target(
         settings.almr,
         settings.sequence_length,
         settings.almr_basis,
@@ -105,13 +116,14 @@ def plan(
         settings.weights,
         settings.additional_language,
     )
-    wanted = ~unwanted(inventory, target)
-    allowed = usable(inventory, wanted, settings.sequence_length, settings.small_datasets)
-    return solve(inventory, target, None if settings.tokens == "max" else settings.tokens, allowed)
 
 
 def solve(
-    inventory: Inventory, target: Target, tokens: int | None = None, allowed: NDArray[np.bool_] | None = None
+    inventory: Inventory,
+    target: Target,
+    tokens: int | None = None,
+    allowed: NDArray[np.bool_] | None = None,
+    limits: NDArray[np.int64] | None = None,
 ) -> Mixture:
     """Find the mixture of a target.
 
@@ -125,6 +137,8 @@ def solve(
         How many tokens to train on; a last part of a sample is not used. None for the most that the caps allow.
     allowed
         bool[K]: which datasets may get samples; default all.
+    limits
+        int64[K]: the most samples of each; default: what ``max_epochs`` allows.
 
     Raises
     ------
@@ -135,7 +149,7 @@ def solve(
     inventory = inventory.take(order)
     given = np.ones(len(order), np.bool_) if allowed is None else allowed[order]
     given = given & (inventory.tokens > 0) & ~unwanted(inventory, target)
-    problem = pose(inventory, given, target)
+    problem = pose(inventory, given, target, limits=None if limits is None else limits[order])
     size = None if tokens is None else tokens // target.sequence_length
     if size is not None and not 1 <= size <= SAMPLES_LIMIT:
         raise ValueError(f"{tokens} tokens are not between one sample and {SAMPLES_LIMIT:,}")
@@ -146,7 +160,9 @@ def solve(
     whole = problem.whole(samples)
     goal = whole.nearest_sum(samples)
     wish = log_preferred(inventory, given, target)
-    shares = _shares(wish, inventory, whole, target, samples, caps, goal)
+    inside, constraints = program(inventory, whole, target, samples, caps, goal)
+    shares = np.zeros(len(caps))
+    shares[inside] = nearest_shares(wish[inside], constraints).shares
     n = whole_samples(inventory, whole, target, samples, caps, goal, shares)
     _check(n, caps, inventory, whole, target, samples)
     back = np.argsort(order)
@@ -190,16 +206,24 @@ def largest_training(n: NDArray[np.int64], caps: tuple[int, ...]) -> int:
     return min((cap * samples - 1) // count + 1 for count, cap in zip(n.tolist(), caps, strict=True) if count)
 
 
-def _shares(
-    log_wish: NDArray[np.float64],
-    inventory: Inventory,
-    problem: Problem,
-    target: Target,
-    samples: int,
-    caps: NDArray[np.int64],
-    goal: Fraction,
-) -> NDArray[np.float64]:
-    """Return the real shares nearest to the preferred ones: float64[K], 0 where a dataset can have none."""
+def program(
+    inventory: Inventory, problem: Problem, target: Target, samples: int, caps: NDArray[np.int64], goal: Fraction
+) -> tuple[NDArray[np.int64], Constraints]:
+    """Write a problem as constraints on the shares of those datasets that may have any.
+
+    Parameters
+    ----------
+    inventory, problem, target, samples
+        What is to be solved.
+    caps
+        int64[K]: the most samples of each dataset.
+    goal
+        The sum of samples times score that the shares shall have.
+
+    Returns
+    -------
+    The indices of those datasets, int64[k], and the constraints on their shares.
+    """
     column = np.full(len(caps), -1, np.int64)
     group = np.full(len(caps), -1, np.int64)
     amounts: list[float] = []
@@ -212,7 +236,7 @@ def _shares(
         group[list(found.members)] = h
     inside = np.flatnonzero((caps > 0) & (column >= 0))
     score = inventory.additional.astype(np.float64) if target.basis == "label" else inventory.measured
-    constraints = Constraints(
+    return inside, Constraints(
         upper=caps[inside] / samples,
         column=column[inside],
         column_shares=np.array(amounts),
@@ -222,9 +246,6 @@ def _shares(
         score=score[inside],
         almr=float(goal / samples),
     )
-    shares = np.zeros(len(caps))
-    shares[inside] = nearest_shares(log_wish[inside], constraints).shares
-    return shares
 
 
 def _binding(inventory: Inventory, problem: Problem, n: NDArray[np.int64], shares: NDArray[np.float64]) -> list[str]:

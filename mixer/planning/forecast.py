@@ -14,8 +14,9 @@ import numpy as np
 from mixer.errors import RecipeError
 from mixer.megatron.blend import needed_surplus, planned_samples
 from mixer.megatron.indexed import MAX_DOCUMENTS, token_dtype
+from mixer.mixture.compose import decide
 from mixer.mixture.inventory import Inventory
-from mixer.mixture.weights import Mixture, plan
+from mixer.mixture.weights import Mixture
 from mixer.planning.costs import Amount, Disk, Indices, core_hours, disk, indices
 from mixer.planning.counts import Count, Counts
 from mixer.planning.kinds import Kind, kind_of
@@ -120,7 +121,7 @@ def forecast(loaded: LoadedRecipe, path: Path, counts: Counts) -> Forecast:
         ),
         max_epochs=np.array([dataset.max_epochs for dataset in found], np.float64),
     )
-    mixture = plan(inventory, settings, recipe.share_bounds)
+    mixture = decide(inventory, settings, recipe.share_bounds)
     planned = np.zeros(len(found), np.int64)
     drawn = mixture.n > 0
     planned[drawn] = planned_samples(mixture.weights[drawn], mixture.samples)

@@ -106,7 +106,22 @@ def _ratio(manifest: Manifest, found: Curve) -> str:
         f"{found.low[-1]:+.2f} and {found.high[-1]:+.2f}."
     )
     shown = _drawn("ALMR of everything drawn so far, and how far off", lambda draw: draw.ratio(found, manifest))
-    return paragraph(said) + shown + table((">training", ">samples", ">realised", ">measured"), rows)
+    made = paragraph(said) + shown + table((">training", ">samples", ">realised", ">measured"), rows)
+    if not manifest.phases:
+        return made
+    phases = [
+        (
+            f"{number}",
+            f"{phase.samples:,}",
+            f"{phase.almr.target:g}",
+            f"{phase.almr.realised:.4%}",
+            f"{phase.almr.measured:.4%}",
+            f"{max(view.reads for view in phase.views)}",
+        )
+        for number, phase in enumerate(manifest.phases, 1)
+    ]
+    columns = (">phase", ">samples", ">target", ">realised", ">measured", ">reads of a document at most")
+    return made + paragraph("The training has phases; a line is that of its phase.") + table(columns, phases)
 
 
 def _datasets(manifest: Manifest, drawn: Sequence[Dataset]) -> str:

@@ -42,17 +42,26 @@ def checkpoints(samples: int) -> list[int]:
 
 
 def curve(manifest: Manifest) -> Curve:
-    """Replay a training."""
-    drawn = [entry for entry in manifest.datasets if entry.samples]
-    group = np.array([entry.role == "additional" for entry in drawn])
-    shares = np.array([entry.additional_share for entry in drawn])
-    replay = Replay([entry.weight for entry in drawn], [group], [manifest.almr.realised])
+    """Replay a training, phase by phase where it has some: each is held against its own line."""
     spread = np.geomspace(1, manifest.samples, POINTS).round().astype(np.int64)
     samples = np.union1d(spread, np.array(checkpoints(manifest.samples)))
-    rows = []
-    for place in samples.tolist():
-        replay.advance(place)
+    rows, bounds = [], []
+    before, additional, text, low, high = 0, 0, 0.0, 0.0, 0.0
+    for part in manifest.parts:
+        drawn = [entry for entry in part.datasets if entry.samples]
+        group = np.array([entry.role == "additional" for entry in drawn])
+        shares = np.array([entry.additional_share for entry in drawn])
+        replay = Replay([entry.weight for entry in drawn], [group], [part.almr.realised])
+        for place in samples[(samples > before) & (samples <= before + part.samples)].tolist():
+            replay.advance(place - before)
+            counts, (off,) = replay.counts, replay.deviations
+            realised, measured = additional + counts[group].sum(), text + float(counts @ shares)
+            rows.append((realised / place, measured / place, min(low, off.low), max(high, off.high)))
+        replay.advance(part.samples)
         counts, (off,) = replay.counts, replay.deviations
-        rows.append((counts[group].sum() / place, float(counts @ shares) / place, off.low, off.high))
-    realised, measured, low, high = np.array(rows).T
-    return Curve(samples, realised, measured, low, high, group_bounds(group))
+        before, additional, text = before + part.samples, additional + counts[group].sum(), text + counts @ shares
+        low, high = min(low, off.low), max(high, off.high)
+        bounds.append(group_bounds(group))
+    columns = np.array(rows).T
+    lows, highs = zip(*bounds, strict=True)
+    return Curve(samples, columns[0], columns[1], columns[2], columns[3], (min(lows), max(highs)))

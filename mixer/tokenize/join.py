@@ -4,7 +4,6 @@ A mixture then has dozens of prefixes instead of thousands. ``finalize`` names t
 keeps indices in a cache that knows paths but not contents, and would use stale ones for a rebuild at the same path.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import xxhash
 
 from mixer.engine.disk import full_disk
 from mixer.engine.keys import key_of
-from mixer.engine.outputs import OutputFile, Outputs, complete
+from mixer.engine.outputs import OutputFile, Outputs, place
 from mixer.engine.stage import Progress, Receipt, Task
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import Hashes, content_id, prefix_of
@@ -151,12 +150,12 @@ def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
                             f"{root / DATASETS / name} has been changed since it was written",
                             "run the same command again: it was removed, and is made anew",
                         )
-                    _place(root / DATASETS / name, target / name)
+                    place(root / DATASETS / name, target / name, root)
         else:
             building = target.with_name(_BUILDING + identity)
             building.mkdir(parents=True)
             for name in files:
-                _place(root / DATASETS / name, building / name)
+                place(root / DATASETS / name, building / name, root)
             building.rename(target)
     return identity
 
@@ -196,16 +195,6 @@ def _joined(receipts: Iterable[Receipt]) -> tuple[str, dict[str, OutputFile]]:
         files.update({f"{receipt.task}.{suffix}": file for suffix, file in pair.items()})
         hashes.append((receipt.task, Hashes(bin=pair["bin"].xxh64, idx=pair["idx"].xxh64)))
     return content_id(hashes), files
-
-
-def _place(source: Path, target: Path) -> None:
-    """Link a file to another name, or copy it where the file system cannot."""
-    with complete(target) as temporary:
-        temporary.unlink(missing_ok=True)
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
 
 
 def _hash(path: Path) -> str:

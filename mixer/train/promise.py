@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from mixer.errors import BrokenPromiseError
+from mixer.errors import BrokenPromiseError, UsageError
 from mixer.manifest import Dataset, Hashes, Manifest, ValidDataset, read
 from mixer.megatron.blend import SURPLUS, group_bounds, needed_surplus
 from mixer.megatron.indexed import read_index
@@ -71,11 +71,17 @@ def load_mixture(build_dir: Path, shape: ModelShape, *, sequence_length: int | N
     Raises
     ------
     UsageError
-        There is no build.
+        There is no build, or it is made for phases.
     BrokenPromiseError
         A file, a weight, the vocabulary or the sequence length is not what was promised.
     """
     manifest = read(build_dir)
+    if manifest.phases:
+        raise UsageError(
+            f"{build_dir} is made for a training in {len(manifest.phases)} phases, which `mixer train` does not chain",
+            "train with Megatron and the flags in megatron/phase-1/args.txt and those after it, or make one mixture of "
+            "it: `mixer mix DIRECTORY --no-phases --tokens TOKENS --out OTHER`",
+        )
     _check_shape(manifest, shape, sequence_length)
     blend = _read_blend(build_dir)
     drawn = tuple(entry for entry in manifest.datasets if entry.samples)

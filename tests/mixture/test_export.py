@@ -13,6 +13,7 @@ from mixer.mixture.export import (
     Weighted,
     data_flags,
     export,
+    parts_of,
     read_blend,
     read_flags,
     relocate,
@@ -95,7 +96,7 @@ def test_the_surplus_is_raised_if_the_default_would_stop_megatron(build):
         for k, count in enumerate(samples)
     )
     short = msgspec.structs.replace(manifest, samples=140, datasets=datasets)
-    assert ["--mid-level-dataset-surplus", "0.01"] in data_flags(short, build)
+    assert ["--mid-level-dataset-surplus", "0.01"] in data_flags(parts_of(short)[0], build)
 
 
 def test_llama3_is_named_as_it_is_published():

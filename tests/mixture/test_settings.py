@@ -23,6 +23,7 @@ def test_defaults_are_those_of_the_design():
         "global_batch": 256,
         "max_epochs": 4.0,
         "domains": {},
+        "phases": (),
         "strategy": "proportional",
         "temperature": None,
         "weights": None,

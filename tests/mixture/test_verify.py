@@ -176,7 +176,7 @@ def test_what_the_solver_finds_keeps_every_promise(basis):
         shares = {"source00": (0.05, 0.05), "source01": (0.02, 0.2)} if seed % 2 else {}
         build = content_id((f"train/{dataset.name}", dataset.hashes) for dataset in counted)
         try:
-            manifest, _ = compose("made", build, TOKENIZER, counted, [], settings, shares, 1)
+            manifest, _ = compose("made", build, TOKENIZER, counted, [], settings, shares, 1, Path())
         except InfeasibleError:
             continue
         manifest = msgspec.json.decode(encode(manifest), type=type(manifest))
