@@ -96,7 +96,9 @@ def enough_epochs(parts: Sequence[Part], tokens: Ints, sequence_length: int) -> 
         found.promise(f, part)
     for k, size in enumerate(tokens.tolist()):
         used: dict[int, float] = {found.share(f, k): part.samples / total for f, part in enumerate(parts)}
-        found.at_most({**used, epochs: -size / sequence_length / total}, 0.0)
+        # Each phase reads one token more than its samples; the caps of all phases are whole samples, and so is theirs.
+        beside = (len(parts) / sequence_length + len(parts) + 1) / total if size else 0.0
+        found.at_most({**used, epochs: -size / sequence_length / total}, -beside)
     values = found.solve()
     return None if values is None else float(values[epochs])
 

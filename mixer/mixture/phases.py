@@ -126,17 +126,20 @@ def _solve(
                 ]
             except InfeasibleError:  # by a sample or two; the next ones leave more room
                 continue
-    raise _impossible(inventory, parts, caps, reach)
+    raise _impossible(inventory, parts, caps)
 
 
-def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints, reach: joint.Reach) -> InfeasibleError:
+def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints) -> InfeasibleError:
     """Say why phases that are possible one by one are not possible together, and what would be.
 
-    What is suggested keeps a distance of 1e-5 to the edge, which a linear program knows only to some digits.
+    What is suggested keeps a distance to the edge: 1e-5, since a linear program knows it only to some digits, and a
+    sample of each dataset in each phase, since the phases divide a cap in whole samples.
     """
     length = parts[0].target.sequence_length
+    room = np.maximum(caps - len(parts), 0)
+    reach = joint.reach(parts, room)
     factor = min(reach.factor, 1.0)
-    full = [k for k, cap in enumerate(caps) if cap and reach.samples[:, k].sum() > cap * (1 - 1e-6)]
+    full = [k for k, cap in enumerate(room) if cap and reach.samples[:, k].sum() > cap * (1 - 1e-6)]
     full.sort(key=lambda k: (-caps[k], inventory.names[k]))
     named = [
         f"{inventory.names[k]} ({inventory.max_epochs[k]:g} epochs of {inventory.tokens[k]:,} tokens: {caps[k]:,} "
@@ -147,7 +150,7 @@ def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints, r
     if factor > 1e-5:
         tokens = ", ".join(f"{int(part.samples * factor * (1 - 1e-5)) * length:,}" for part in parts)
         ways.append(f"tokens of the phases: {tokens} or less")
-    ratios = joint.nearest_ratios(parts, caps)
+    ratios = joint.nearest_ratios(parts, room)
     if ratios is not None and any(
         abs(near - part.target.almr) > 1e-5 for near, part in zip(ratios, parts, strict=True)
     ):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mixer.locate import locate
 from mixer.manifest import read
 from mixer.megatron.blend import Replay
 from mixer.megatron.indexed import IndexFile
@@ -97,11 +98,27 @@ def test_megatron_draws_what_is_promised_and_reads_no_document_too_often(
     report = verify(build_dir)
     counts = {entry.prefix: np.zeros(entry.tokens, np.int64) for entry in manifest.datasets}
     drawn_in_all = dict.fromkeys(counts, 0)
+    steps = 0
     for part, phase, found in zip(parts_of(manifest), manifest.phases, report.phases, strict=True):
         train = built(core, build_dir, part)
         order = np.asarray(train.dataset_index)[: phase.samples]
         assert (Replay([view.weight for view in phase.views]).order(phase.samples) == order).all()
         assert np.bincount(order).tolist() == [view.samples for view in phase.views]
+        batch = manifest.global_batch
+        for step in (1, phase.samples // batch):
+            found_there = locate(build_dir, steps + step)
+            assert found_there.steps == manifest.samples // batch
+            for sample in found_there.samples[::3]:
+                ids = np.memmap(
+                    build_dir / f"{sample.dataset.prefix}.bin", IndexFile(build_dir / sample.dataset.prefix).dtype
+                )
+                begins = np.asarray(IndexFile(build_dir / sample.dataset.prefix).begins) // ids.itemsize
+                held = [
+                    ids[begins[p.part.document] + p.part.first :][: p.part.last - p.part.first] for p in sample.pieces
+                ]
+                theirs = train[sample.number - steps * batch]
+                assert (theirs["tokens"].numpy() == np.concatenate(held)[:-1]).all()
+        steps += phase.samples // batch
         reads = most_reads(
             [view.weight for view in phase.views],
             [view.tokens for view in phase.views],

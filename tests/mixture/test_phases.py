@@ -97,7 +97,7 @@ def trainings(draw) -> tuple[Inventory, MixtureSettings]:
         if draw(st.booleans()):
             phase["almr"] = draw(st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0.01, 0.99)))
         if draw(st.booleans()):
-            phase["domains"] = {"math": draw(st.floats(0.0, 0.3))}
+            phase["domains"] = {"math": draw(st.integers(0, 300)) / 1000}
         phases.append(phase)
     given = {"almr_basis": draw(st.sampled_from(["label", "measured"])), "global_batch": 8}
     if any("almr" not in phase for phase in phases):

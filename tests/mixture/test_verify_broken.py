@@ -90,7 +90,7 @@ def test_a_file_that_the_disk_does_not_give_back(build, monkeypatch):
     def fail(path, *others):
         raise OSError(errno.EIO, "Input/output error", str(path))
 
-    monkeypatch.setattr("mixer.mixture.checks._hash", fail)
+    monkeypatch.setattr("mixer.mixture.checks.hash_of", fail)
     assert f"{prefix(build)}.idx cannot be read: Input/output error" in broken(build)
 
 
