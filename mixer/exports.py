@@ -34,7 +34,7 @@ from mixer.errors import UsageError, did_you_mean
 from mixer.manifest import Dataset, Manifest, read
 from mixer.megatron.indexed import PIECE_DOCUMENTS, IndexFile, read_index, token_dtype
 from mixer.megatron.order import SEED
-from mixer.mixture.export import CACHE, blended, blended_datasets, data_flags, read_flags
+from mixer.mixture.export import CACHE, blended, blended_datasets, data_flags, parts_of, read_flags
 
 Files = Iterator[tuple[str, str]]
 """Names and texts."""
@@ -57,7 +57,7 @@ def export_to(target: str, directory: Path, out: Path | None = None, documents: 
     Raises
     ------
     UsageError
-        There is no build, no such target, or no documents where the target reads them.
+        There is no build, no such target, no documents where the target reads them, or the build has phases.
     BrokenPromiseError
         A file of a dataset is missing or damaged.
     """
@@ -66,6 +66,11 @@ def export_to(target: str, directory: Path, out: Path | None = None, documents: 
             f"nothing is known of {target!r}{did_you_mean(target, TARGETS)}", f"there are {', '.join(TARGETS)}"
         )
     manifest, folder = read(directory), (out or directory / "export" / target)
+    if manifest.phases:
+        raise UsageError(
+            f"{directory} is made for a training in {len(manifest.phases)} phases, which only Megatron's files tell",
+            "make one mixture of it first: `mixer mix DIRECTORY --no-phases --tokens TOKENS --out OTHER`",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in TARGETS[target](manifest, directory.resolve(), folder.resolve(), documents):
@@ -77,7 +82,7 @@ def export_to(target: str, directory: Path, out: Path | None = None, documents: 
 
 def _nemo(manifest: Manifest, root: Path, _: Path, __: Path | None) -> Files:
     splits = blended(manifest)
-    flags = dict(data_flags(manifest, root))
+    flags = dict(data_flags(parts_of(manifest)[0], root))
     blends = [_blend(splits[split], root) if splits[split] else None for split in ("train", "valid")]
     dataset: dict[str, Any] = {
         "blend": None,

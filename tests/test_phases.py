@@ -199,6 +199,13 @@ def test_a_mix_that_was_stopped_anywhere_ends_with_the_same_bytes(own, tmp_path,
     assert files(tmp_path / "new") == whole
 
 
+def test_what_knows_no_phases_says_so(phased):
+    ran = mixer("export", phased, "--to", "nemo")
+    assert ran.code == 2
+    assert "is made for a training in 3 phases" in ran.stderr
+    assert "mixer mix DIRECTORY --no-phases" in ran.stderr
+
+
 def overlapping(own):
     """Give the second phase's view all documents, with hashes that say so."""
     manifest = read(own)
