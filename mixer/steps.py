@@ -41,13 +41,14 @@ def attach_files(recipe: Recipe, root: Path) -> Attachments:
 
     Raises
     ------
-    RecipeError
-        One is not there, or a function cannot be imported.
+    RecipeError, InputError
+        One is not there, a function cannot be imported, or an entry of a block list cannot match anything.
     """
     found = {}
     for number, blocklist in enumerate(recipe.blocklists):
         where = f"blocklists[{number}].file"
         found[blocklist.file] = attach(expand(blocklist.file, where), root, where)
+        LoadedList(blocklist, found[blocklist.file])  # a wrong entry is found now, and not by a task
     for own in recipe.custom:
         where = f"custom filter {own.name!r}"
         if own.fasttext is not None:

@@ -63,6 +63,10 @@ def test_what_is_missing_is_said_before_anything_is_read(attached):
     ran = attached.build()
     assert ran.code == 2
     assert "blocklists[0].file" in ran.stderr and "gone.txt" in ran.stderr
+    attached.write("lists/hosts.txt", "0.0.0.0 ads.example\n")
+    attached.recipe["blocklists"][0]["file"] = "lists/hosts.txt"
+    ran = attached.build()
+    assert ran.code != 0 and "entry 1, '0.0.0.0 ads.example', is no domain" in ran.stderr
     attached.recipe["blocklists"][0] = {"kind": "url", "file": "lists/domains.txt", "field": "adress"}
     ran = attached.build()
     assert ran.code == 2 and "'adress', which no source carries" in ran.stderr
