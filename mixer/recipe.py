@@ -140,16 +140,15 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _languages_of_settings_occur(self) -> Self:
+    def _languages_of_places_are_kept(self) -> Self:
         kept = {self.mixture.additional_language, *self.mixture.base_languages, CODE}
         places = [("filters", place) for place in self.filters.root]
         places += [(f"custom filter {own.name!r}", place) for own in self.custom for place in own.where]
-        named = [(where, place, place.partition("/")[2]) for where, place in places]
-        named += [("language.thresholds", language, language) for language in self.language.thresholds]
-        for where, key, language in named:
+        for where, place in places:
+            language = place.partition("/")[2]
             if language not in {"*", *kept}:
                 raise ValueError(
-                    f"{where}: {key!r} is about documents in {language!r}, of which none are kept; the languages are "
+                    f"{where}: {place!r} is about documents in {language!r}, of which none are kept; the languages are "
                     f"{', '.join(sorted(kept))}{did_you_mean(language, kept)}"
                 )
         return self

@@ -129,7 +129,6 @@ def test_overrides_reach_every_depth(write):
         ({"filters": {"web/en": {"gopher.wods": 3}}}, r"did you mean 'gopher.words'"),
         ({"filters": {"wbe/en": {}}}, r"did you mean 'web'"),
         ({"filters": {"web/cn": {"gopher.words": False}}}, r"filters: 'web/cn' is about documents in 'cn'"),
-        ({"language": {"thresholds": {"cn": 0.5}}}, r"language.thresholds: 'cn' is about documents in 'cn'"),
         ({"custom": [{"name": "own", "function": "a:b", "where": ["*/eng"]}]}, r"'own'.*did you mean 'en'"),
     ],
 )
