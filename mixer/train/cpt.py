@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from mixer.errors import UsageError
 from mixer.manifest import read
-from mixer.train import checkpoint
+from mixer.train import checkpoint, huggingface
 from mixer.train.data import Samples, batches, build_datasets
 from mixer.train.journal import Journal
 from mixer.train.losses import run_step
@@ -64,8 +64,10 @@ def settings_of(build_dir: Path, model: str, given: dict[str, Any]) -> CptSettin
         "vocab_size": shape.vocab_size or manifest.tokenizer.vocab_size,
         "eod": manifest.tokenizer.eod if shape.eod is None else shape.eod,
     }
+    cuda = torch.cuda.is_available()
     values = {
-        "dtype": "bfloat16" if torch.cuda.is_available() else "float32",
+        "dtype": "bfloat16" if cuda else "float32",
+        "valid_samples": 64 if cuda else 4,
         "seed": manifest.seed or 0,
         **CPT[model].model_dump(),
         **{key: value for key, value in given.items() if value is not None},
@@ -187,12 +189,18 @@ def _resumable(run: Run, record: checkpoint.Record) -> Path | None:
 def _begin_from(init: Path, model: Any, shape: ModelShape) -> None:
     """Load the weights that a run begins with."""
     source = checkpoint.latest(init) or init
-    there = checkpoint.read_record(source)["shape"]
-    changed = {key: value for key, value in shape.model_dump().items() if there.get(key) != value}
+    published = huggingface.is_folder(source) and not (source / checkpoint.RUN).exists()
+    there = huggingface.read_shape(source)[0].model_dump() if published else checkpoint.read_record(source)["shape"]
+    # The end of a document is a matter of data, and a published model may name that of a dialogue.
+    wanted = shape.model_dump(exclude={"eod"})
+    changed = {key: value for key, value in wanted.items() if there.get(key) != value}
     if changed:
         listed = ", ".join(f"{key} {there.get(key)} instead of {value}" for key, value in changed.items())
         raise UsageError(f"{source} holds another model: {listed}", "name its model with --model, or other weights")
-    checkpoint.load_weights(source, model)
+    if published:
+        huggingface.load(source, model, shape)
+    else:
+        checkpoint.load_weights(source, model)
 
 
 def _validate(
@@ -269,4 +277,7 @@ def _say_valid(line: dict[str, Any]) -> None:
 if __name__ == "__main__":
     from mixer.train.command import train
 
+    # megatron-core starts a process to save, which would import this module, and so all of it, once more.
+    sys.modules["__main__"].__spec__ = None
+    del sys.modules["__main__"].__file__
     train(["cpt", *sys.argv[1:]], prog_name="mixer train")

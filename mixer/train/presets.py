@@ -54,35 +54,37 @@ class Recipe(BaseModel):
     pp: int = Field(1, gt=0, description="Pipeline parallel size.")
 
 
+_8B: Final = ModelShape(
+    layers=32,
+    hidden=4096,
+    ffn=14_336,
+    heads=32,
+    groups=8,
+    head_dim=128,
+    vocab_size=LLAMA3_VOCAB,
+    eod=LLAMA3_EOD,
+)
+_70B: Final = _8B.model_copy(update={"layers": 80, "hidden": 8192, "ffn": 28_672, "heads": 64})
+_OF_3_1: Final = {"context": 131_072, "rotary_scaling": RotaryScaling()}
+
 MODELS: Final[dict[str, ModelShape]] = {
-    "llama3-8b": ModelShape(
-        layers=32,
-        hidden=4096,
-        ffn=14_336,
-        heads=32,
-        groups=8,
-        head_dim=128,
-        vocab_size=LLAMA3_VOCAB,
-        eod=LLAMA3_EOD,
-    ),
-    "llama3-70b": ModelShape(
-        layers=80,
-        hidden=8192,
-        ffn=28_672,
-        heads=64,
-        groups=8,
-        head_dim=128,
-        vocab_size=LLAMA3_VOCAB,
-        eod=LLAMA3_EOD,
-    ),
+    "llama3-8b": _8B,
+    "llama3-70b": _70B,
+    "llama3.1-8b": _8B.model_copy(update=_OF_3_1),
+    "llama3.1-70b": _70B.model_copy(update=_OF_3_1),
     "tiny": ModelShape(layers=2, hidden=64, ffn=176, heads=4, groups=2, head_dim=16),
 }
-"""Shapes as Meta published them (``config.json`` of Meta-Llama-3-8B and -70B); ``tiny`` runs anywhere, over the
-vocabulary of any build."""
+"""Shapes as Meta published them (``config.json`` of Meta-Llama-3-8B and -70B, Llama-3.1-8B and -70B); ``tiny`` runs
+anywhere, over the vocabulary of any build."""
+
+_CPT_8B: Final = Recipe(micro_batch=4, global_batch=256, schedule="linear", weight_decay=0.01, tp=2, pp=1)
+_CPT_70B: Final = _CPT_8B.model_copy(update={"tp": 8, "pp": 2})
 
 CPT: Final[dict[str, Recipe]] = {
-    "llama3-8b": Recipe(micro_batch=4, global_batch=256, schedule="linear", weight_decay=0.01, tp=2, pp=1),
-    "llama3-70b": Recipe(micro_batch=4, global_batch=256, schedule="linear", weight_decay=0.01, tp=8, pp=2),
+    "llama3-8b": _CPT_8B,
+    "llama3-70b": _CPT_70B,
+    "llama3.1-8b": _CPT_8B,
+    "llama3.1-70b": _CPT_70B,
     "tiny": Recipe(micro_batch=1, global_batch=4, schedule="linear", weight_decay=0.01),
 }
 """Continual pre-training. ``tiny`` takes small batches, so that a step is seconds on a laptop."""

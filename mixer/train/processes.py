@@ -31,9 +31,12 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def processes(tp: int, pp: int, seed: int) -> Iterator[torch.device]:
-    """Set the process groups up, yield this process's device, and take everything down again."""
-    cuda = torch.cuda.is_available()
+def processes(tp: int, pp: int, seed: int, *, gpu: bool = True) -> Iterator[torch.device]:
+    """Set the process groups up, yield this process's device, and take everything down again.
+
+    Without ``gpu`` the device is the CPU, also where there are GPUs.
+    """
+    cuda = gpu and torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     with contextlib.nullcontext() if cuda else cuda_on_cpu():
         if cuda:

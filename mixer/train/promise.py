@@ -57,6 +57,7 @@ class Mixture:
         return {
             "build": self.manifest.build,
             "tokenizer": self.manifest.tokenizer.sha256,
+            "tokenizer_name": self.manifest.tokenizer.name,
             "sequence_length": self.manifest.sequence_length,
             "weights": {_name(entry.prefix): repr(entry.weight) for entry in self.datasets},
         }

@@ -38,7 +38,7 @@ class CptSettings(BaseModel):
     )
     save_every: int = Field(1000, gt=0, description="Steps between checkpoints.")
     valid_every: int = Field(100, gt=0, description="Steps between validations.")
-    valid_samples: int = Field(64, ge=0, description="Samples of each validation set; 0: no validation.")
+    valid_samples: int = Field(ge=0, description="Samples of each validation set; 0: no validation.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

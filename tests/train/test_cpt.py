@@ -85,10 +85,13 @@ def test_resuming_with_another_mixture_or_other_settings_is_refused(trainer, tmp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", [(2,), (2, "--tp", 2), (2, "--pp", 2)], ids=["data", "tensor", "pipeline"])
-def test_two_processes_have_the_losses_of_one(trainer, layout):
+def test_two_processes_have_the_losses_of_one(trainer, small_tokenizer, tmp_path, layout):
     processes, *given = layout
     assert trainer.run("first", "--steps", 2, "--valid-samples", 0).code == 0
-    given += ["--steps", 4, "--valid-every", 2, "--micro-batch", 2, "--init", trainer.out("first")]
+    # From a published folder, of which each process reads its part.
+    done = mixer("train", "export", trainer.out("first"), tmp_path / "folder", "--tokenizer", small_tokenizer)
+    assert done.code == 0, done.stderr
+    given += ["--steps", 4, "--valid-every", 2, "--micro-batch", 2, "--init", tmp_path / "folder"]
     alone = [value for value in given if value not in ("--tp", "--pp")]
     if len(layout) > 1:
         alone.pop(0)
