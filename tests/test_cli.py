@@ -290,5 +290,6 @@ def test_a_signal_leaves_no_process_and_the_same_command_goes_on(small, undistur
     assert not (small.out / "mixture.json").exists()
     assert not list(small.out.rglob("*.tmp"))
     assert start(small, small.out).wait(PATIENCE) == 0
-    assert ("prepare: 2 tasks, 2 already done" in log.read_text()) == (stage == "tokenize")
+    # On a busy machine the signal may come when the stage that it was meant for is over.
+    assert ("prepare: 2 tasks, 2 already done" in log.read_text()) == ("prepare: done" in said)
     assert files(small.out) == undisturbed
