@@ -199,6 +199,28 @@ def test_a_mix_that_was_stopped_anywhere_ends_with_the_same_bytes(own, tmp_path,
     assert files(tmp_path / "new") == whole
 
 
+def test_a_sweep_is_of_one_phase(phased, tmp_path):
+    ran = mixer("sweep", phased, "--almr", "0.3,0.5", "--lr", "1e-8", "--tokens", "20K", "--out", tmp_path / "sweep")
+    assert ran.code == 0, ran.stderr
+    assert read(tmp_path / "sweep/mixtures/almr-0.3").phases == ()
+
+
+def test_a_plan_knows_phases(tmp_path, small_tokenizer):
+    (tmp_path / "counts.json").write_text('{"en": {"en": "20M"}, "zh": {"zh": "10M"}}')
+    recipe = {
+        "name": "planned",
+        "tokenizer": str(small_tokenizer),
+        "mixture": {"phases": [{"tokens": "5M", "almr": 0.1}, {"tokens": "10M", "almr": 0.5}]},
+        "sources": [
+            {"name": name, "paths": [f"{name}.jsonl"], "domain": "web", "language": name} for name in ("en", "zh")
+        ],
+    }
+    (tmp_path / "planned.yaml").write_text(json.dumps(recipe))
+    ran = mixer("plan", tmp_path / "planned.yaml", "--counts", tmp_path / "counts.json")
+    assert ran.code == 0, ran.stderr
+    assert "target 0.371429" in ran.stdout
+
+
 def test_what_knows_no_phases_says_so(phased):
     ran = mixer("export", phased, "--to", "nemo")
     assert ran.code == 2

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import NAME, Dataset, Manifest, View, content_id, prefix_of
@@ -145,7 +146,7 @@ def check_views(build_dir: Path, manifest: Manifest, entry: Dataset, told: Calla
 
 
 def _check_view(
-    build_dir: Path, entry: Dataset, view: View, whole: IndexFile, taken: "np.typing.NDArray[np.uint8]", number: int
+    build_dir: Path, entry: Dataset, view: View, whole: IndexFile, taken: NDArray[np.uint8], number: int
 ) -> list[str]:
     """Check the index of a view, and note in ``taken``, uint8[documents], the phase that has each document."""
     path = build_dir / f"{view.prefix}.idx"

@@ -241,7 +241,13 @@ def _whole(
         replace(phase, samples_max=_most(phases, f, caps, target.sequence_length, inventory, lengths))
         for f, phase in enumerate(phases)
     ]
-    binding = [f"phase {f}: {bound}" for f, phase in enumerate(phases, 1) for bound in phase.binding]
+    held: dict[str, list[str]] = {}
+    for f, phase in enumerate(phases, 1):
+        for bound in phase.binding:
+            held.setdefault(bound, []).append(str(f))
+    # What holds in all phases, or over all of them, needs no number.
+    whole = {bound for bound, where in held.items() if len(where) == len(phases) or ": max_epochs" in bound}
+    binding = [bound if bound in whole else f"{bound} (phase {', '.join(where)})" for bound, where in held.items()]
     return Mixture(
         samples=samples,
         samples_max=samples - phases[-1].samples + longest[-1].samples_max,

@@ -214,9 +214,9 @@ def _warnings(recipe: Recipe, datasets: tuple[Dataset, ...], mixture: Mixture, m
     if measured is not None:
         silent = [d.name for d in datasets if d.samples and d.count.additional_share is None]
         assumed = f" (as labelled where no share is counted: {', '.join(silent)})" if silent else ""
-        if settings.almr_basis == "label" and abs(measured - settings.almr) > OFF:
+        if settings.almr_basis == "label" and abs(measured - mixture.target) > OFF:
             yield (
-                f"by the language of the text the ALMR is {measured:.4f}, not {settings.almr:g}{assumed}; "
+                f"by the language of the text the ALMR is {measured:.4f}, not {mixture.target:g}{assumed}; "
                 "mixture.almr_basis: measured aims at that"
             )
     drawn = [dataset for dataset in datasets if dataset.samples]

@@ -85,7 +85,11 @@ def add_reads(dataset, drawn, view, counts):
         ),
         (  # by the language of the text
             [{"tokens": "20K", "almr": 0.2}, {"tokens": "30K", "almr": 0.5}],
-            [Made("a", "zh", 30_000, share=0.9), Made("b", "en", 40_000, share=0.02)],
+            [
+                Made("a", "zh", 30_000, share=0.9),
+                Made("b", "en", 40_000, share=0.02),
+                Made("half", "zh", 12_000, share=1.0, max_epochs=0.5),
+            ],
             {"almr_basis": "measured"},
         ),
     ],

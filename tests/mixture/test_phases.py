@@ -203,6 +203,17 @@ def test_a_later_phase_is_not_starved():
         plan_phases(REAL, alone)
 
 
+def test_what_binds_is_said_once():
+    asked = wanted(
+        {"tokens": "2T", "almr": 0.9, "domains": {"math": 0.008}},
+        {"tokens": "1.5T", "domains": {"math": 0.001}},
+        {"tokens": "0.2T", "almr": 0.9, "domains": {"math": 0.02}},
+    )
+    mixture = plan_phases(REAL, asked, {"gsm": (0.0, 0.006)})
+    assert mixture.binding.count("mathpile-zh: max_epochs 4") == 1
+    assert any(bound.startswith("gsm: max_share 0.006 (phase ") for bound in mixture.binding)
+
+
 def test_order_of_phases_does_not_matter():
     one = {"tokens": "1T", "almr": 0.6}
     two = {"tokens": "500B", "almr": 0.1, "domains": {"math": 0.02}}
