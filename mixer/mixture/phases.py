@@ -23,7 +23,7 @@ from mixer.mixture.deal import deal, owed
 from mixer.mixture.feasibility import pose
 from mixer.mixture.inventory import MIN_SEQUENCES, Inventory, most_samples, usable
 from mixer.mixture.preference import unwanted
-from mixer.mixture.settings import MixtureSettings
+from mixer.mixture.settings import MixtureSettings, decimal
 from mixer.mixture.weights import Mixture, Target, largest_training, solve, target_of
 
 Lengths: TypeAlias = Callable[[int], NDArray[Any]]
@@ -150,11 +150,8 @@ def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints) -
     if factor > 1e-5:
         tokens = ", ".join(f"{int(part.samples * factor * (1 - 1e-5)) * length:,}" for part in parts)
         ways.append(f"tokens of the phases: {tokens} or less")
-    ratios = joint.nearest_ratios(parts, room)
-    if ratios is not None and any(
-        abs(near - part.target.almr) > 1e-5 for near, part in zip(ratios, parts, strict=True)
-    ):
-        ways.append(f"almr of the phases: about {', '.join(f'{ratio:.4f}' for ratio in ratios)}")
+    if ratios := _ratios(parts, room):
+        ways.append(f"almr of the phases: {', '.join(map(repr, ratios))}")
     epochs = joint.enough_epochs(parts, inventory.tokens, length)
     if epochs is not None:
         ways.append(f"max_epochs: {_up(epochs * (1 + 1e-5))!r} for every source")
@@ -163,6 +160,20 @@ def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints) -
         f"since these are read as often as their caps allow: {', '.join(named) or 'none'}",
         f"feasible is one of: {'; '.join(ways)}" if ways else "change the ratios or domain shares of the phases",
     )
+
+
+def _ratios(parts: Sequence[joint.Part], room: Ints) -> list[float] | None:
+    """Return ratios of the phases that are possible, near to those that are asked for, in as few digits as do."""
+    near = joint.nearest_ratios(parts, room)
+    for digits in (4, 6, 9) if near else ():
+        rounded = [min(max(round(ratio, digits), 0.0), 1.0) for ratio in near or ()]
+        tried = [
+            replace(part, problem=replace(part.problem, almr=decimal(ratio)))
+            for part, ratio in zip(parts, rounded, strict=True)
+        ]
+        if joint.reach(tried, room).factor >= 1:
+            return rounded
+    return None
 
 
 def _up(value: float) -> float:

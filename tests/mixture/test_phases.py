@@ -126,6 +126,10 @@ def test_every_promise_holds_or_the_message_says_what_would(drawn):
                 part.model_copy(update={"tokens": amount}) for part, amount in zip(asked.phases, fewer, strict=True)
             ]
             check(found, asked2 := asked.model_copy(update={"phases": tuple(shorter)}), plan_phases(found, asked2))
+        if ways := re.search(r"almr of the phases: ([\d., e-]+)", error.remedy):
+            ratios = [float(ratio) for ratio in ways[1].rstrip(", ").split(", ")]
+            others = [part.model_copy(update={"almr": ratio}) for part, ratio in zip(asked.phases, ratios, strict=True)]
+            check(found, asked3 := asked.model_copy(update={"phases": tuple(others)}), plan_phases(found, asked3))
         if ways := re.search(r"max_epochs: ([\d.]+) for", error.remedy):
             found.max_epochs[:] = float(ways[1])
             check(found, asked, plan_phases(found, asked))
