@@ -38,13 +38,13 @@ def _kind(name: str, bytes_per_token: float, bytes_per_document: int, *speeds: f
     return Kind(name, bytes_per_token, bytes_per_document, dict(zip(STAGES, speeds, strict=True)))
 
 
-ENGLISH_WEB: Final = _kind("English web", 4.50, 2_660, 23, 970, 67, 640, 4274)
-ENGLISH_BOOKS: Final = _kind("English books and docs", 4.17, 17_800, 28, 1067, 69, 571, 5710)
-CHINESE_WEB: Final = _kind("Chinese web and docs", 3.57, 4_230, 48, 1000, 19, 1231, 3676)
-CHINESE_BOOKS: Final = _kind("Chinese books", 3.04, 13_000, 56, 1231, 12, 696, 4002)
-POETRY: Final = _kind("Chinese poetry and headlines", 2.67, 193, 41, 196, 11, 889, 2597)
-MATHEMATICS: Final = _kind("mathematics", 2.97, 1_080, 27, 535, 50, 334, 2347)
-CODE: Final = _kind("code", 4.09, 6_660, 71, 889, 60, 485, 3668)
+ENGLISH_WEB: Final = _kind("English web", 4.50, 2_660, 22, 941, 64, 485, 1952)
+ENGLISH_BOOKS: Final = _kind("English books and docs", 4.17, 17_800, 21, 1000, 61, 696, 5623)
+CHINESE_WEB: Final = _kind("Chinese web and docs", 3.57, 4_230, 24, 1032, 22, 781, 3945)
+CHINESE_BOOKS: Final = _kind("Chinese books", 3.04, 13_000, 30, 1104, 9.2, 1032, 4009)
+POETRY: Final = _kind("Chinese poetry and headlines", 2.67, 193, 25, 156, 11, 914, 2517)
+MATHEMATICS: Final = _kind("mathematics", 2.97, 1_080, 28, 563, 49, 428, 1720)
+CODE: Final = _kind("code", 4.09, 6_660, 37, 1032, 56, 485, 4204)
 KINDS: Final = (ENGLISH_WEB, ENGLISH_BOOKS, CHINESE_WEB, CHINESE_BOOKS, POETRY, MATHEMATICS, CODE)
 
 
