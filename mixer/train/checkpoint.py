@@ -24,6 +24,7 @@ from mixer.train.processes import on_first
 FOLDER: Final = "checkpoints"
 RUN: Final = "run.json"
 Record = dict[str, Any]
+_EXTRA: Final = "_extra_state"
 _FORMAT: Final = {"distrib_optim_sharding_type": "fully_reshardable"}
 """The form of the optimizer's state that every layout can read."""
 
@@ -137,7 +138,7 @@ def load(
     """Read a checkpoint into a model, its optimizer and schedule, and return the progress saved with it."""
     with torch.no_grad():
         state = dist_checkpointing.load(_sharded(model, optimizer, loading=True), str(checkpoint))
-        model.module.load_state_dict(state["model"])
+        _fill(_bare(model), state["model"])
         progress: Record = state["progress"]
         load_state(optimizer, state["optimizer"], progress["step"])
     scheduler.load_state_dict(state["scheduler"])
@@ -147,19 +148,34 @@ def load(
 def save_weights(folder: Path, model: GPTModel, record: Record) -> None:
     """Write a model's weights alone, as a checkpoint to begin from."""
     folder.mkdir(parents=True)
-    dist_checkpointing.save({"model": model.sharded_state_dict(prefix="")}, str(folder))
+    dist_checkpointing.save({"model": _weights(model)}, str(folder))
     (folder / RUN).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
 
 
 def load_weights(checkpoint: Path, model: GPTModel) -> None:
     """Read the weights of a checkpoint into a model, and nothing else."""
     with torch.no_grad():
-        state = dist_checkpointing.load({"model": model.sharded_state_dict(prefix="")}, str(checkpoint))
-        model.load_state_dict(state["model"])
+        _fill(model, dist_checkpointing.load({"model": _weights(model)}, str(checkpoint))["model"])
+
+
+def _weights(model: GPTModel) -> Record:
+    """Return a model's sharded tensors, without the state of 8-bit kernels: not every kind of layer has one."""
+    return {name: value for name, value in model.sharded_state_dict(prefix="").items() if _EXTRA not in name}
+
+
+def _fill(model: GPTModel, weights: Record) -> None:
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    if wrong := [name for name in missing if _EXTRA not in name] + unexpected:
+        raise RuntimeError(f"weights that do not fit the model: {', '.join(wrong)}")
 
 
 def _sharded(model: DistributedDataParallel, optimizer: MegatronOptimizer, *, loading: bool) -> Record:
     create_state(optimizer)
-    weights = model.module.sharded_state_dict(prefix="")
+    weights = _weights(_bare(model))
     states = optimizer.sharded_state_dict(weights, is_loading=loading, metadata=_FORMAT)
     return {"model": weights, "optimizer": states}
+
+
+def _bare(model: DistributedDataParallel) -> GPTModel:
+    """Return the model inside its wrappers."""
+    return getattr(model.module, "module", model.module)

@@ -75,8 +75,8 @@ def export_checkpoint(source: Path, out: Path, tokenizer: str | None) -> None:
 
 def _empty(shape: ModelShape, dtype: torch.dtype) -> GPTModel:
     """Return a model whose weights are not filled yet; nothing is drawn at random."""
-    with torch.device("meta"):
-        model = build_model(shape, transformer_config(shape, 1, 1, dtype), torch.device("meta"))
+    with torch.device("meta") as meta:
+        model = build_model(shape, transformer_config(shape, 1, 1, dtype, meta), meta)
     return model.to_empty(device="cpu")
 
 

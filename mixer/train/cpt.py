@@ -107,7 +107,7 @@ def run(run: Run, settings: CptSettings) -> None:
 
         train, valid = build_datasets(mixture, settings.samples, settings.seed)
         dtype = getattr(torch, settings.dtype)
-        config = transformer_config(settings.shape, settings.tp, settings.pp, dtype)
+        config = transformer_config(settings.shape, settings.tp, settings.pp, dtype, device)
         bare = build_model(settings.shape, config, device)
         if run.init is not None and resumed is None:
             _begin_from(run.init, bare, settings.shape)

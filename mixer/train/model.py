@@ -24,15 +24,16 @@ VOCAB_MULTIPLE: Final = 128
 """The embedding is filled up to a multiple of this, whatever the tensor parallel size: checkpoints fit any of them."""
 
 
-def transformer_config(shape: ModelShape, tp: int, pp: int, dtype: torch.dtype) -> TransformerConfig:
+def transformer_config(
+    shape: ModelShape, tp: int, pp: int, dtype: torch.dtype, device: torch.device
+) -> TransformerConfig:
     """Return megatron-core's settings for a Llama of this shape.
 
     Parameters
     ----------
-    shape, tp, pp, dtype
-        The model, how it is spread out, and the type of its weights.
+    shape, tp, pp, dtype, device
+        The model, how it is spread out, the type of its weights, and where they lie.
     """
-    on_cpu = not torch.cuda.is_available()
     return TransformerConfig(
         num_layers=shape.layers,
         hidden_size=shape.hidden,
@@ -57,7 +58,7 @@ def transformer_config(shape: ModelShape, tp: int, pp: int, dtype: torch.dtype) 
         # Also where weights are loaded: only drawing them marks what is split over the tensor parallel group, and
         # without the mark the gradient's length, and so clipping, comes out wrong.
         perform_initialization=True,
-        use_cpu_initialization=on_cpu,
+        use_cpu_initialization=device.type != "cuda",
         # Fused kernels need Apex or a compiler on the spot; attention and the optimizer are fused without these.
         gradient_accumulation_fusion=False,
         bias_activation_fusion=False,
@@ -105,7 +106,7 @@ def wrap(model: GPTModel, config: TransformerConfig, *, distributed_optimizer: b
 
 
 def _layer_spec(config: TransformerConfig) -> ModuleSpec | TransformerBlockSubmodules:
-    if torch.cuda.is_available() and importlib.util.find_spec("transformer_engine"):
+    if not config.use_cpu_initialization and importlib.util.find_spec("transformer_engine"):
         return get_gpt_layer_with_transformer_engine_spec()
     spec = get_gpt_layer_local_spec(normalization="RMSNorm")
     spec.submodules.input_layernorm = RMSNorm

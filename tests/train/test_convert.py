@@ -69,7 +69,7 @@ def logits_of(torch, folder, ids):
 
     shape, dtype = huggingface.read_shape(folder)
     with processes(1, 1, 0) as device, torch.no_grad():
-        model = build_model(shape, transformer_config(shape, 1, 1, dtype), device)
+        model = build_model(shape, transformer_config(shape, 1, 1, dtype, device), device)
         huggingface.load(folder, model, shape)
         return model(ids, torch.arange(ids.shape[1]).expand_as(ids), None)[..., :VOCAB]
 
