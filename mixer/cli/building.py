@@ -50,11 +50,11 @@ def build(
     """  # noqa: D301 (click wants the character itself)
     import json
 
-    from mixer import summary
     from mixer.build import build as build_mixture
     from mixer.engine.display import make_display
     from mixer.plan import plan
     from mixer.recipe import load_recipe
+    from mixer.screens import builds
 
     shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "tokenizer": tokenizer}
     given = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
@@ -68,10 +68,10 @@ def build(
     planned = plan(loaded, limit)
     out = out or Path(loaded.recipe.name)
     if dry_run:
-        summary.show_plan(planned, out)
+        builds.show_plan(planned, out)
         return
     result = build_mixture(planned, out, workers or len(os.sched_getaffinity(0)), make_display())
-    summary.show_result(result)
+    builds.show_result(result)
 
 
 @click.command("plan", epilog=EXIT_CODES)
@@ -104,10 +104,10 @@ def plan_mixture(
     mixer plan llama3-zh --almr 0.5 --tokens 3T
     mixer plan my.yaml --counts counts.json --set mixture.max_epochs=2
     """  # noqa: D301
-    from mixer.planned import show_forecast
     from mixer.planning.counts import beside, read_counts
     from mixer.planning.forecast import forecast
     from mixer.recipe import load_recipe, recipe_path
+    from mixer.screens.plans import show_forecast
 
     shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "mixture.sequence_length": sequence_length}
     given = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
@@ -132,7 +132,7 @@ def verify(directory: Path, *, rehash: bool, workers: int | None) -> None:
     of what is broken otherwise.
     """
     from mixer.mixture.verify import verify as verify_build
-    from mixer.verified import show_verification
+    from mixer.screens.proofs import show_verification
 
     _spare_extensions()
     report = verify_build(directory, rehash=rehash, workers=workers or len(os.sched_getaffinity(0)))
@@ -154,7 +154,7 @@ def relocate(directory: Path, *, root: Path | None) -> None:
 def clean(directory: Path) -> None:
     """Remove scratch files (run/, and shards of earlier mixtures) from the finished build in DIRECTORY."""
     from mixer.directory import clean as clean_build
-    from mixer.screen import size
+    from mixer.screens.tables import size
 
     click.echo(f"freed {size(clean_build(directory))}")
 

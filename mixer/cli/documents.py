@@ -28,17 +28,17 @@ def rules(names: tuple[str, ...], *, place: str | None, profiles: tuple[str, ...
     mixer rules --for web/zh
     mixer rules --for web/en --profile fineweb
     """  # noqa: D301
-    from mixer import explain
     from mixer.filters.page import markdown as page
     from mixer.filters.query import checks_at, checks_named
+    from mixer.screens import filters
 
     if markdown:
         click.echo(page(), nl=False)
     elif place or profiles:
         wanted = {check.name for check in checks_named(names)}
-        explain.show_in_force([found for found in checks_at(place or "*/*", profiles) if found[0].name in wanted])
+        filters.show_in_force([found for found in checks_at(place or "*/*", profiles) if found[0].name in wanted])
     else:
-        explain.show_checks(checks_named(names))
+        filters.show_checks(checks_named(names))
 
 
 @click.command("filter", epilog=EXIT_CODES)
@@ -73,21 +73,21 @@ def filter_files(
     mixer filter *.parquet --text content --domain code --rule code.mean_line_length=120
     mixer filter crawl.jsonl --profile fineweb --limit 10000
     """  # noqa: D301
-    from mixer import explain
     from mixer.filters.query import values
     from mixer.funnel import funnel, source_of
     from mixer.recipe import load_recipe
+    from mixer.screens import filters
 
     if (recipe is None) != (source is None):
         raise UsageError("--recipe and --source go together", "name the recipe and one of its sources, or neither")
     options = {"domain": domain, "language": language, "text": text}
     given = {key: value for key, value in options.items() if value is not None}
-    filters = {**({"profile": list(profiles)} if profiles else {}), **values(rules)}
+    asked = {**({"profile": list(profiles)} if profiles else {}), **values(rules)}
     paths = [str(Path(file).absolute()) for file in files]
     loaded = load_recipe(recipe) if recipe else None
     like = (loaded.recipe, loaded.recipe.source(source)) if loaded and source else (None, None)
-    made, chosen = source_of(paths, given, filters, *like)
-    explain.show_funnel(funnel(made, chosen, loaded.root if loaded else Path.cwd(), limit))
+    made, chosen = source_of(paths, given, asked, *like)
+    filters.show_funnel(funnel(made, chosen, loaded.root if loaded else Path.cwd(), limit))
 
 
 @click.command(epilog=EXIT_CODES)
@@ -123,19 +123,19 @@ def inspect(
     mixer inspect quickstart --rule gopher.alphabetic_words --kept
     mixer inspect quickstart --what-if gopher.alphabetic_words=0.8 --what-if chinese.han_share=false
     """  # noqa: D301
-    from mixer import explain
     from mixer.filters.query import thresholds
     from mixer.inspection.finished import Wanted
     from mixer.inspection.specimens import inspect as draw
     from mixer.inspection.what_if import what_if
+    from mixer.screens import filters
 
     wanted = Wanted(source, language, rule, kept)
     if changes and rule is not None:
         raise UsageError("--what-if decides about all documents again, so --rule cannot choose some", "leave one out")
     if changes:
-        explain.show_changes(what_if(directory, wanted, thresholds(changes)), directory)
+        filters.show_changes(what_if(directory, wanted, thresholds(changes)), directory)
         return
-    explain.show_specimens(draw(directory, wanted, count, seed), None if full else EXCERPT)
+    filters.show_specimens(draw(directory, wanted, count, seed), None if full else EXCERPT)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -169,11 +169,11 @@ def locate(
     mixer locate /data/mix --step 120000 --sample 17 --full
     mixer locate /data/mix --step 120000 --json > step.jsonl
     """  # noqa: D301 (click wants the character itself)
-    from mixer import located
     from mixer.locate import locate as locate_step
+    from mixer.screens import locating
 
     found = locate_step(directory, step, sample, seed, documents)
     if as_json:
-        click.echo(located.lines(found), nl=False)
+        click.echo(locating.lines(found), nl=False)
     else:
-        located.show_located(found, None if full else EXCERPT, whole=full or sample is not None)
+        locating.show_located(found, None if full else EXCERPT, whole=full or sample is not None)

@@ -52,9 +52,9 @@ def mix(
     mixer mix /data/mix --sequence-length 8192 --tokens 100B --out /data/mix-8k
     mixer mix /data/mix --phase 100B:0.1 --phase 1.5T:0.33 --phase 100B:0.5 --out /data/mix-phases
     """  # noqa: D301 (click wants the character itself)
-    from mixer.mixed import show_mixed
     from mixer.mixture.weightfile import read_weights
     from mixer.remix import remix
+    from mixer.screens.mixtures import show_mixed
 
     given: dict[str, Any] = {"almr": almr, "tokens": tokens, "sequence_length": sequence_length}
     changes = {key: value for key, value in given.items() if value is not None}
@@ -92,9 +92,9 @@ def sweep(
     \b
     mixer sweep /data/mix --almr 0.1:0.9:0.1 --lr 1e-7,5e-8,1e-8,5e-9 --tokens 100B
     """  # noqa: D301
+    from mixer.screens.sweeps import show_sweep
     from mixer.sweep import grid
     from mixer.sweep import sweep as make_sweep
-    from mixer.swept import show_sweep
 
     where = out or directory.resolve().with_name(f"{directory.resolve().name}-sweep")
     show_sweep(make_sweep(directory, grid(almr, "--almr"), grid(lr, "--lr"), where, tokens, sequence_length))
@@ -132,12 +132,12 @@ def frontier(
     mixer frontier runs.csv --tokens 1.7e12 --parameters 8e9 --base-loss 1.92
     mixer frontier --paper
     """  # noqa: D301
-    from mixer import advice
+    from mixer.screens import frontiers
 
     if paper == (runs is not None):
         raise UsageError("give either a CSV file of runs or --paper", "mixer frontier --help shows both")
     if runs is None:
-        advice.show_paper()
+        frontiers.show_paper()
         return
     from mixer.mixture.frontier.choice import choose, collect
     from mixer.mixture.frontier.laws import Target, ask
@@ -155,4 +155,4 @@ def frontier(
     write_record(files[0], results, found, asked)
     note = "" if can_draw() else "pictures need matplotlib: pip install 'mixer[report]'"
     files += [] if note else draw_contours(found, folder)
-    advice.show_frontier(results, found, asked, files, note)
+    frontiers.show_frontier(results, found, asked, files, note)

@@ -31,11 +31,11 @@ def show(name: str) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe.")
 def check(file: str, *, overrides: tuple[str, ...]) -> None:
     """Check every key and value of the recipe FILE, and that its files are there."""
-    from mixer import summary
     from mixer.plan import plan
     from mixer.recipe import load_recipe
+    from mixer.screens import builds
 
-    summary.show_plan(plan(load_recipe(file, overrides), limit=None), out=None)
+    builds.show_plan(plan(load_recipe(file, overrides), limit=None), out=None)
 
 
 @recipe.command()

@@ -3,7 +3,7 @@
 The last step of a build, and a command of its own. Every file is hashed and every index read again (``checks.py``),
 in parallel; beside that, Megatron's rule is replayed over the weights of ``blend.json``, because those are what
 training reads, for the whole run and in constant memory. Everything that is broken is collected before it is raised;
-a build that is whole gets a report of numbers, which ``summary`` prints.
+a build that is whole gets a report of numbers, which ``screens`` print.
 """
 
 import os

@@ -1,6 +1,6 @@
 """What the user sees of rules and documents: the table of checks, a funnel, documents of a build, what would change.
 
-Prints, and decides nothing; ``summary`` does the same for whole builds.
+Prints, and decides nothing; ``builds`` does the same for whole builds.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from mixer.filters.check import Check, Value
 from mixer.filters.page import condition, measured, number, places_by_value, written
-from mixer.screen import console, size, table
+from mixer.screens.tables import console, size, table
 
 if TYPE_CHECKING:  # `mixer rules` shows a table; it need not wait for what reads and measures documents
     from mixer.funnel import Funnel, LanguageCount

@@ -1,9 +1,9 @@
-"""What ``mixer plan`` shows: the mixture, its costs and warnings. Apart from ``summary``, as ``mixed`` is."""
+"""What ``mixer plan`` shows: the mixture, its costs and warnings. Apart from ``builds``, as ``mixtures`` is."""
 
 from rich.markup import escape
 
 from mixer.planning.forecast import Forecast
-from mixer.screen import console, size, table
+from mixer.screens.tables import console, size, table
 
 
 def show_forecast(found: Forecast) -> None:

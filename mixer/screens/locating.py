@@ -7,7 +7,7 @@ from rich.cells import set_cell_size
 from rich.markup import escape
 
 from mixer.locate import Located, Piece, Sample
-from mixer.screen import console, table
+from mixer.screens.tables import console, table
 
 _NARROW = 12
 """Characters that a name and a text have at least in a table."""

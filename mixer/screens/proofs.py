@@ -1,8 +1,8 @@
 """What ``mixer verify`` shows, and a build at its end: the proof. Loads none of the pipeline."""
 
 from mixer.mixture.verify import VerifyReport
-from mixer.phasing import phase_rows
-from mixer.screen import console, size, table
+from mixer.screens.phases import phase_rows
+from mixer.screens.tables import console, size, table
 
 
 def show_verification(report: VerifyReport) -> None:

@@ -9,12 +9,12 @@ from rich.table import Table
 
 from mixer.build import Result
 from mixer.engine.stage import Receipt, StageReport
-from mixer.phasing import for_megatron, wanted
 from mixer.plan import Plan, disk_needed
 from mixer.report import NAME as REPORT
-from mixer.screen import console, size, table
+from mixer.screens.phases import for_megatron, wanted
+from mixer.screens.proofs import show_verification
+from mixer.screens.tables import console, size, table
 from mixer.sources.huggingface import Shard
-from mixer.verified import show_verification
 
 REASONS = 4
 """Reasons shown of each source; all of them are in ``dropped/``."""

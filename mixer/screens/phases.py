@@ -8,7 +8,7 @@ from rich.table import Table
 from mixer.manifest import Manifest
 from mixer.mixture.export import ARGS, BLEND, parts_of
 from mixer.mixture.settings import MixtureSettings
-from mixer.screen import table
+from mixer.screens.tables import table
 
 
 def phase_rows(manifest: Manifest, deviations: Sequence[float] = ()) -> Table:

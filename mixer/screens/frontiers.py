@@ -18,7 +18,7 @@ from mixer.mixture.frontier.lines import LEVELS, rate
 from mixer.mixture.frontier.paper import LARGER_DIVISOR, LOSS_LINE, METRIC_LINE, ROUNDED, published_choice
 from mixer.mixture.frontier.runs import Runs
 from mixer.mixture.frontier.surface import Surface
-from mixer.screen import console, table
+from mixer.screens.tables import console, table
 
 _UNITS: Final = {"percent": "percentages", "fraction": "shares of 1"}
 

@@ -2,7 +2,7 @@
 
 from rich.markup import escape
 
-from mixer.screen import console, size, table
+from mixer.screens.tables import console, size, table
 from mixer.sweep import RUNS, Swept
 
 

@@ -1,8 +1,8 @@
-"""What ``mixer mix`` shows: the new mixture. Apart from ``summary``, which brings the whole pipeline with it."""
+"""What ``mixer mix`` shows: the new mixture. Apart from ``builds``, which brings the whole pipeline with it."""
 
-from mixer.phasing import for_megatron, phase_rows
 from mixer.remix import Remixed
-from mixer.screen import console, size, table
+from mixer.screens.phases import for_megatron, phase_rows
+from mixer.screens.tables import console, size, table
 
 
 def show_mixed(result: Remixed) -> None:

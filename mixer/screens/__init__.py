@@ -1,0 +1,1 @@
+"""What the user sees in the terminal: one module for what a command has found; each prints, and decides nothing."""
