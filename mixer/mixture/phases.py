@@ -38,6 +38,9 @@ _NAMED: Final = 6
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
+_DISTANCES = (1e-5, 1e-4, 1e-3, 1e-2)
+"""Parts by which fewer tokens are suggested than a linear program finds possible, tried in turn."""
+
 
 def whole_batches(settings: MixtureSettings) -> int:
     """Return the samples of a phase: as many whole global batches as its tokens hold."""
@@ -82,7 +85,7 @@ def plan_phases(
     missed: dict[str, int] = {}
     for _ in range(_TRIES):
         try:
-            phases = _solve(inventory, targets, sizes, allowed, caps)
+            phases = _solve(inventory, targets, sizes, allowed, caps, settings.global_batch)
         except InfeasibleError as error:
             raise _too_long(error, missed) if missed else error from None
         if lengths is None or not _adjust(inventory, phases, settings.sequence_length, lengths, allowed, caps, missed):
@@ -91,7 +94,7 @@ def plan_phases(
 
 
 def _solve(
-    inventory: Inventory, targets: Sequence[Target], sizes: Sequence[int], allowed: Flags, caps: Ints
+    inventory: Inventory, targets: Sequence[Target], sizes: Sequence[int], allowed: Flags, caps: Ints, batch: int
 ) -> list[Mixture]:
     """Solve all phases together.
 
@@ -105,16 +108,38 @@ def _solve(
         bool[P, K]: the datasets that a phase may draw from.
     caps
         int64[K]: the most samples of each dataset in all phases.
+    batch
+        A phase has a multiple of so many samples.
     """
     length = targets[0].sequence_length
-    parts = []
     for number, (target, samples, may) in enumerate(zip(targets, sizes, allowed, strict=True), 1):
         try:
             solve(inventory, target, samples * length, may, caps)
         except InfeasibleError as error:
             raise InfeasibleError(f"phase {number}: {error.message}", error.remedy) from None
+    phases = _together(inventory, targets, sizes, allowed, caps)
+    if phases is None:
+        raise _impossible(inventory, targets, sizes, allowed, caps, batch)
+    return phases
+
+
+def _parts(
+    inventory: Inventory, targets: Sequence[Target], sizes: Sequence[int], allowed: Flags, caps: Ints
+) -> list[joint.Part]:
+    """Pose the problem of each phase."""
+    parts = []
+    for target, samples, may in zip(targets, sizes, allowed, strict=True):
         given = may & (inventory.tokens > 0)
         parts.append(joint.Part(target, samples, given, pose(inventory, given, target, limits=caps)))
+    return parts
+
+
+def _together(
+    inventory: Inventory, targets: Sequence[Target], sizes: Sequence[int], allowed: Flags, caps: Ints
+) -> list[Mixture] | None:
+    """Solve phases that are possible one by one; None if they are not possible together."""
+    length = targets[0].sequence_length
+    parts = _parts(inventory, targets, sizes, allowed, caps)
     reach = joint.reach(parts, caps)
     if reach.factor >= 1:
         wanted = joint.nearest(inventory, parts, caps)
@@ -126,15 +151,19 @@ def _solve(
                 ]
             except InfeasibleError:  # by a sample or two; the next ones leave more room
                 continue
-    raise _impossible(inventory, parts, caps)
+    return None
 
 
-def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints) -> InfeasibleError:
+def _impossible(
+    inventory: Inventory, targets: Sequence[Target], sizes: Sequence[int], allowed: Flags, caps: Ints, batch: int
+) -> InfeasibleError:
     """Say why phases that are possible one by one are not possible together, and what would be.
 
     What is suggested keeps a distance to the edge: 1e-5, since a linear program knows it only to some digits, and a
-    sample of each dataset in each phase, since the phases divide a cap in whole samples.
+    sample of each dataset in each phase, since the phases divide a cap in whole samples. Fewer tokens and other ratios
+    are suggested only if they have been solved.
     """
+    parts = _parts(inventory, targets, sizes, allowed, caps)
     length = parts[0].target.sequence_length
     room = np.maximum(caps - len(parts), 0)
     reach = joint.reach(parts, room)
@@ -147,11 +176,15 @@ def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints) -
         for k in full[:_NAMED]
     ] + [f"{len(full) - _NAMED} more"] * (len(full) > _NAMED)
     ways = []
-    if factor > 1e-5:
-        tokens = ", ".join(f"{int(part.samples * factor * (1 - 1e-5)) * length:,}" for part in parts)
-        ways.append(f"tokens of the phases: {tokens} or less")
+    for distance in _DISTANCES:
+        fewer = [int(size * factor * (1 - distance)) // batch * batch for size in sizes]
+        if min(fewer) and _possible(inventory, targets, fewer, allowed, caps):
+            ways.append(f"tokens of the phases: {', '.join(f'{samples * length:,}' for samples in fewer)} or less")
+            break
     if ratios := _ratios(parts, room):
-        ways.append(f"almr of the phases: {', '.join(map(repr, ratios))}")
+        others = [replace(target, almr=ratio) for target, ratio in zip(targets, ratios, strict=True)]
+        if _possible(inventory, others, sizes, allowed, caps):
+            ways.append(f"almr of the phases: {', '.join(map(repr, ratios))}")
     epochs = joint.enough_epochs(parts, inventory.tokens, length)
     if epochs is not None:
         ways.append(f"max_epochs: {_up(epochs * (1 + 1e-5))!r} for every source")
@@ -162,11 +195,23 @@ def _impossible(inventory: Inventory, parts: Sequence[joint.Part], caps: Ints) -
     )
 
 
+def _possible(
+    inventory: Inventory, targets: Sequence[Target], sizes: Sequence[int], allowed: Flags, caps: Ints
+) -> bool:
+    """Whether phases can be solved, each and together."""
+    try:
+        for target, samples, may in zip(targets, sizes, allowed, strict=True):
+            solve(inventory, target, samples * target.sequence_length, may, caps)
+    except InfeasibleError:
+        return False
+    return _together(inventory, targets, sizes, allowed, caps) is not None
+
+
 def _ratios(parts: Sequence[joint.Part], room: Ints) -> list[float] | None:
     """Return ratios of the phases that are possible, near to those that are asked for, in as few digits as do."""
     near = joint.nearest_ratios(parts, room)
     for digits in (4, 6, 9) if near else ():
-        rounded = [min(max(round(ratio, digits), 0.0), 1.0) for ratio in near or ()]
+        rounded = [min(max(round(float(ratio), digits), 0.0), 1.0) for ratio in near or ()]
         tried = [
             replace(part, problem=replace(part.problem, almr=decimal(ratio)))
             for part, ratio in zip(parts, rounded, strict=True)

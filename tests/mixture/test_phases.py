@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 
@@ -105,6 +105,26 @@ def trainings(draw) -> tuple[Inventory, MixtureSettings]:
     return found, wanted(*phases, **given)
 
 
+AT_THE_EDGE = (
+    inventory(
+        ("source00-en", 1_000_000, "web", 0.0, 0.5),
+        ("source01-zh", 1_000_000, "book", 0.5, 4.0),
+        ("source02-en", 100_000_000, "math", 0.0, 1.9),
+        ("source02-zh", 1_000_000, "math", 0.5, 4.0),
+        ("source03-en", 1_000_000, "code", 0.0, 0.5),
+        ("source04-en", 100_000_000, "web", 0.0, 0.5),
+        ("source04-zh", 749_894_209, "web", 0.5, 0.5),
+    ),
+    wanted(
+        {"tokens": 155_986_776, "almr": 1.0, "domains": {"math": 0.014}},
+        {"tokens": 229_105_577, "almr": 1.0},
+        global_batch=8,
+    ),
+)
+"""What was suggested here lay within a sample of the edge, and was refused in its turn."""
+
+
+@example(drawn=AT_THE_EDGE)
 @given(trainings())
 @settings(deadline=None, max_examples=120)
 def test_every_promise_holds_or_the_message_says_what_would(drawn):
