@@ -109,7 +109,7 @@ class _Corpus:
     def __init__(self, files: Sequence[tuple[str, OutputFile]], outputs: Outputs, settings: DedupSettings) -> None:
         minhash = settings.minhash
         self._hashes = minhash.hashes if minhash else 0
-        self._paths = [outputs.root / FINGERPRINTS.format(name) for name, _ in files]
+        self._paths = [outputs.fetch(FINGERPRINTS.format(name)) for name, _ in files]
         exact, keys = [np.empty((0, 2), np.uint64)], []
         for path in self._paths:
             rows = load(path, self._hashes)

@@ -72,11 +72,18 @@ class HashingFile(io.RawIOBase):
 
 
 class Outputs:
-    """The files one task has written so far, by path relative to the build directory."""
+    """The files of a build directory as one task sees them: it reads earlier ones and writes its own.
+
+    ``files`` are those it has written so far, by path relative to the build directory.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files: dict[str, OutputFile] = {}
+
+    def fetch(self, path: str) -> Path:
+        """Return a file on this machine with the bytes of ``path`` (relative), which an earlier stage wrote."""
+        return self.root / path
 
     @contextmanager
     def open(self, path: str) -> Iterator[HashingFile]:

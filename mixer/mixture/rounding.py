@@ -89,7 +89,8 @@ def round_cells(
     Returns
     -------
     int64[C]: each cell is one of the two whole numbers beside ``wanted``; among such tables as many totals as possible
-    are the nearer ones, and among those the cells as near as possible, in squares.
+    are the nearer ones, those that are ``first`` before the others, and among those the cells (in squares) and the
+    totals are as near as possible.
     """
     # A cell is the samples that are certain, plus unit steps whose costs grow (a convex cost); a total with a fraction
     # has one optional step of its own. All right-hand sides are small whole numbers, however large the mixture is. The
@@ -102,14 +103,16 @@ def round_cells(
     before = certain[owner] + ordinal
     outside = (1.0 * (before >= wanted[owner] * (1 - 1e-12))) - (before + 1 <= np.floor(wanted[owner]))
     near = [part for part in totals if part.fraction is not None]
-    last = 4.0 * len(wanted) + 4
-    price = {False: last, True: last * (2 * len(near) + 2)}
+    # One total missed costs more than all that comes after it: first the totals that are ``first``, each as one, then
+    # the others, then distances, of cells (at most 4 each way) and of totals (at most 1).
+    after = 4.0 * len(wanted) + 2 * len(near) + 4
+    price = {False: after, True: after * (1 + sum(not part.first for part in near))}
     highest = 8 * price[True] * (len(near) + 1)
     lean = [(1 - 2 * part.fraction, price[part.first]) for part in near if part.fraction is not None]
     cost = np.concatenate(
         (
             np.where(outside, highest * outside, 2 * (before - wanted[owner]) + 1),
-            [weight * (np.sign(towards) + towards) for towards, weight in lean],
+            [weight * np.sign(towards) + towards for towards, weight in lean],
         )
     )
     units = len(owner)

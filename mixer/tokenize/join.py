@@ -73,7 +73,7 @@ class Join:
         """
         shards: list[_Shard] = task.payload
         parts = [
-            indexed.Shard(outputs.root / f"{shard.path}.bin", outputs.root / f"{shard.path}.lengths.npy", shard.key[0])
+            indexed.Shard(outputs.fetch(f"{shard.path}.bin"), outputs.fetch(f"{shard.path}.lengths.npy"), shard.key[0])
             for shard in shards
         ]
         with (

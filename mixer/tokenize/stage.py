@@ -95,13 +95,13 @@ class Tokenize:
             The encoder failed on a document.
         """
         source, number = task.id.rsplit("/", 1)
-        fates = load_fates(outputs.root / f"{FATES}{task.id}.npz")
+        fates = load_fates(outputs.fetch(f"{FATES}{task.id}.npz"))
         encoding = _Encoding(self.vocabulary, self.additional_language)
         documents = size = 0
         shards: dict[tuple[str, str], ShardWriter] = {}
         with ExitStack() as files:
             duplicates = DocumentSink(outputs, f"dropped/{source}/{number}.duplicates.parquet", files)
-            for batch in read_parquet(str(outputs.root / f"{PREPARED}{task.id}.parquet")):
+            for batch in read_parquet(str(outputs.fetch(f"{PREPARED}{task.id}.parquet"))):
                 fate = fates[documents : documents + len(batch)]
                 documents += len(batch)
                 if documents > len(fates):

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from mixer.mixture.rounding import Total, apportion, round_cells, settle
@@ -46,20 +46,21 @@ def _parts(cells, *groups):
 
 
 @settings(deadline=None, max_examples=80)
-@given(st.data())
-def test_no_table_of_whole_numbers_is_nearer(data):
+@example(sevenths=[0, 4, 18, 0, 0, 9, 4, 0], slack=0, raised=True)  # which of two domains misses decides about a source
+@given(st.lists(st.integers(0, 30), min_size=8, max_size=8), st.integers(0, 1), st.booleans())
+def test_no_table_of_whole_numbers_is_nearer(sevenths, slack, raised):
     """Beside every table there is: two domains with a share, of which the first holds two sources, and the rest."""
-    wanted = np.array([data.draw(st.integers(0, 30)) / 7 for _ in range(8)])
+    wanted = np.array(sevenths) / 7
     wanted[7] = round((wanted[7] - wanted.sum() % 1) * 7) / 7 % 7
     total = round(wanted.sum())
     assume(abs(total - wanted.sum()) < 1e-9)
     additional = np.tile(PARITY, 4)
-    caps = np.ceil(wanted - 1e-9).astype(np.int64) + data.draw(st.integers(0, 1))
+    caps = np.ceil(wanted - 1e-9).astype(np.int64) + slack
     first, second, fixed, between = _parts(8, [0, 1, 2, 3], [4, 5], [0, 1], [2, 3])
     real = [float(wanted[cells].sum()) for cells in (first, second, fixed, between)]
     floors = [int(np.floor(amount + 1e-9)) for amount in real]
     fractions = [amount - floor if amount - floor > 1e-9 else 0.0 for amount, floor in zip(real, floors, strict=True)]
-    low = floors[3] + data.draw(st.integers(0, int(fractions[3] > 0)))
+    low = floors[3] + int(raised and fractions[3] > 0)
     totals = [
         *(
             Total(cells, floor, floor + (fraction > 0), fraction, important)
@@ -96,9 +97,7 @@ def test_no_table_of_whole_numbers_is_nearer(data):
     assert int(cells[additional].sum()) == top
     assert (cells <= caps).all() and (cells >= 0).all()
     assert all(part.low <= cells[part.cells].sum() <= part.high for part in totals)
-    found, best = cost(cells), min(legal)
-    # A source's share may, rarely, miss its half sample although a table that is further off elsewhere would keep it.
-    assert found[0] == best[0] and found[1] <= best[1] + 1
+    assert cost(cells)[:2] == min(legal)[:2]
 
 
 def test_a_total_is_nearest_even_where_its_cells_would_round_the_other_way():
