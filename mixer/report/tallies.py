@@ -34,7 +34,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """A source: what was read of it, and what became of that.
 
     ``documents`` were read, ``rejected`` records could not be, ``skipped`` ones are no documents. ``reasons`` counts
-    what was dropped, duplicates included; the rest was kept.
+    what was dropped, duplicates and contaminated documents included; the rest was kept.
     """
 
     source: str
@@ -70,7 +70,7 @@ def tallies(domains: Mapping[str, str], prepared: Iterable[Receipt], tokenized: 
 
 def _tally(source: str, domain: str, prepared: Sequence[Receipt], tokenized: Sequence[Receipt]) -> Tally:
     counts = [receipt.counts for receipt in prepared if receipt.task.rsplit("/", 1)[0] == source]
-    duplicates = [receipt.counts["duplicates"] for receipt in tokenized if receipt.task.rsplit("/", 1)[0] == source]
+    set_aside = [receipt.counts["set_aside"] for receipt in tokenized if receipt.task.rsplit("/", 1)[0] == source]
     return Tally(
         source=source,
         domain=domain,
@@ -78,7 +78,7 @@ def _tally(source: str, domain: str, prepared: Sequence[Receipt], tokenized: Seq
         bytes=sum(count["bytes"] for count in counts),
         rejected=sum(count["rejected"] for count in counts),
         skipped=_sum([count["skipped"] for count in counts]),
-        reasons=_sum([*(count["reasons"] for count in counts), *duplicates]),
+        reasons=_sum([*(count["reasons"] for count in counts), *set_aside]),
         edits={name: Edited(**each) for name, each in _sum_each([count["edits"] for count in counts]).items()},
         languages={
             name: Labelled(**each) for name, each in _sum_each([count["languages"] for count in counts]).items()

@@ -83,9 +83,9 @@ def _dropped(result: Result) -> Table:
     rows = table("source", ">records", ">rejected", ">kept", ">share", "most frequent reasons")
     for source in result.recipe.sources:
         counts = [receipt.counts for receipt in _of(result.prepared, source.name)]
-        duplicates = [receipt.counts["duplicates"] for receipt in _of(result.tokenized, source.name)]
+        set_aside = [receipt.counts["set_aside"] for receipt in _of(result.tokenized, source.name)]
         reasons: Counter[str] = Counter()
-        for dropped in [*(count["reasons"] for count in counts), *duplicates]:
+        for dropped in [*(count["reasons"] for count in counts), *set_aside]:
             reasons.update(dropped)
         read, rejected = sum(c["documents"] for c in counts), sum(c["rejected"] for c in counts)
         kept = read - reasons.total()

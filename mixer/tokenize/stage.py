@@ -35,8 +35,8 @@ WRITES = 5
 a token in 3 to 4.5 bytes of text, and a prepared file is a third of its text."""
 SPLITS = ("train", "valid")
 """What fates 0 and 1 mean; the dataset's folder."""
-DUPLICATES = ("dedup.exact", "dedup.minhash")
-"""What fates 2 and 3 mean; the reason."""
+REASONS = {"dedup.exact": "duplicates", "dedup.minhash": "duplicates", "contamination": "contaminated"}
+"""What fates 2, 3, ... mean, the reason, and the file in ``dropped/`` that such documents are set aside in."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Tokenize:
 
         Returns
         -------
-        ``documents`` and ``bytes`` that came in; ``duplicates``, documents by reason; ``counted_by``, ``script`` or
+        ``documents`` and ``bytes`` that came in; ``set_aside``, documents by reason; ``counted_by``, ``script`` or
         ``label``; ``datasets``, for each split and language its shard, sorted: ``split``, ``source``, ``language`` and
         the fields of ``count.Counts`` with ``base``.
 
@@ -100,7 +100,10 @@ class Tokenize:
         documents = size = 0
         shards: dict[tuple[str, str], ShardWriter] = {}
         with ExitStack() as files:
-            duplicates = DocumentSink(outputs, f"dropped/{source}/{number}.duplicates.parquet", files)
+            aside = {
+                name: DocumentSink(outputs, f"dropped/{source}/{number}.{name}.parquet", files)
+                for name in sorted(set(REASONS.values()))
+            }
             for batch in read_parquet(str(outputs.fetch(f"{PREPARED}{task.id}.parquet"))):
                 fate = fates[documents : documents + len(batch)]
                 documents += len(batch)
@@ -108,7 +111,9 @@ class Tokenize:
                     raise _misfit(task, documents, len(fates))
                 size += (batch_bytes := text_bytes([batch]))
                 survives = fate < len(SPLITS)
-                duplicates.write(_with_reasons(_select(batch, ~survives), fate[~survives]))
+                for name, sink in aside.items():
+                    where = np.isin(fate, [k for k, file in enumerate(REASONS.values(), len(SPLITS)) if file == name])
+                    sink.write(_with_reasons(_select(batch, where), fate[where]))
                 survivors = _select(batch, survives)
                 for split, language, part in encoding.parts(survivors, fate[survives]):
                     if (split, language) not in shards:
@@ -120,7 +125,7 @@ class Tokenize:
         return {
             "documents": documents,
             "bytes": size,
-            "duplicates": {reason: int((fates == len(SPLITS) + k).sum()) for k, reason in enumerate(DUPLICATES)},
+            "set_aside": {reason: int((fates == k).sum()) for k, reason in enumerate(REASONS, len(SPLITS))},
             "counted_by": "label" if encoding.script is None else "script",
             "datasets": [
                 {"split": split, "source": source, "language": language, **shards[split, language].counts.summary()}
@@ -130,10 +135,10 @@ class Tokenize:
 
 
 def load_fates(path: Path) -> NDArray[np.uint8]:
-    """Read what became of a prepared file's documents: uint8[documents], indices into ``SPLITS`` + ``DUPLICATES``."""
+    """Read what became of a prepared file's documents: uint8[documents], indices into ``SPLITS``, then ``REASONS``."""
     with np.load(path) as file:
         fates = np.asarray(file["fate"], np.uint8)
-    if len(fates) and fates.max() >= len(SPLITS) + len(DUPLICATES):
+    if len(fates) and fates.max() >= len(SPLITS) + len(REASONS):
         raise TaskError(f"{path} holds the unknown fate {fates.max()}", _START_OVER)
     return fates
 
@@ -205,7 +210,7 @@ def _select(batch: Batch, where: NDArray[np.bool_]) -> Batch:
 
 
 def _with_reasons(batch: Batch, fate: NDArray[np.uint8]) -> Batch:
-    reasons = pa.DictionaryArray.from_arrays(pa.array(fate.astype(np.int32) - len(SPLITS)), pa.array(DUPLICATES))
+    reasons = pa.DictionaryArray.from_arrays(pa.array(fate.astype(np.int32) - len(SPLITS)), pa.array(list(REASONS)))
     return set_column(batch, "reason", reasons.cast(pa.string()))
 
 

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from mixer.dedup.fingerprint import FingerprintWriter
 from mixer.dedup.settings import DedupSettings, MinhashSettings
-from mixer.dedup.stage import FATES, FINGERPRINTS, TWINS, Deduplicate
-from mixer.engine.outputs import Outputs
+from mixer.dedup.stage import CONTAMINATION, FATES, FINGERPRINTS, TWINS, Deduplicate
+from mixer.engine.outputs import OutputFile, Outputs
 from mixer.engine.stage import Receipt, Stage
-from mixer.errors import InputError
+from mixer.errors import InputError, TaskError
 
 STORY = "Once upon a time there was a build that kept every promise it had made to its many users. " * 4
 CORPUS = {
@@ -42,9 +42,21 @@ def write(root, corpus, minhash):
     return receipts
 
 
-def run(root, corpus, chosen=None, seed=1, valid_fraction=0.0):
+def mark(root, marks):
+    """Write which documents were removed before; return the files by task."""
+    files = {}
+    for task, removed in marks.items():
+        outputs = Outputs(root)
+        with outputs.open(CONTAMINATION.format(task)) as file:
+            np.save(file, np.array(removed, np.bool_))
+        files[task] = outputs.files[CONTAMINATION.format(task)]
+    return files
+
+
+def run(root, corpus, chosen=None, seed=1, valid_fraction=0.0, marks=None):
     chosen = chosen or DedupSettings()
-    stage = Deduplicate.after(write(root, corpus, chosen.minhash or None), chosen, seed, valid_fraction)
+    receipts = write(root, corpus, chosen.minhash or None)
+    stage = Deduplicate.after(receipts, chosen, seed, valid_fraction, mark(root, marks or {}))
     outputs, told = Outputs(root), Told()
     (task,) = stage.tasks()
     counts = stage.run(task, outputs, told)
@@ -72,9 +84,10 @@ def test_the_earlier_source_wins(tmp_path):
         "valid": 0,
         "dedup.exact": 3,
         "dedup.minhash": 1,
+        "contamination": 0,
         "sources": {
-            "web": {"documents": 4, "train": 4, "valid": 0, "dedup.exact": 0, "dedup.minhash": 0},
-            "books": {"documents": 5, "train": 1, "valid": 0, "dedup.exact": 3, "dedup.minhash": 1},
+            "web": {"documents": 4, "train": 4, "valid": 0, "dedup.exact": 0, "dedup.minhash": 0, "contamination": 0},
+            "books": {"documents": 5, "train": 1, "valid": 0, "dedup.exact": 3, "dedup.minhash": 1, "contamination": 0},
         },
     }
     fates = run(tmp_path / "turned", dict(reversed(CORPUS.items())))[1]
@@ -103,6 +116,17 @@ def test_valid_takes_survivors_with_their_cluster(tmp_path):
     assert run(tmp_path / "seed", many, valid_fraction=0.1, seed=2)[1] != one
     behind = run(tmp_path / "behind", {"new/00000": ["another"]} | many, valid_fraction=0.1)[1]
     assert behind["web/00000"] == one["web/00000"]
+
+
+def test_what_was_removed_takes_part_in_nothing(tmp_path):
+    marks = {"web/00000": [True, True, False, False], "books/00000": [False, False, False, True, False]}
+    counts, fates, twins, _ = run(tmp_path, CORPUS, marks=marks, valid_fraction=1.0)
+    assert fates == {"web/00000": [4, 4, 1, 1], "web/00001": [], "books/00000": [1, 1, 3, 4, 2]}
+    assert twins == {"web/00000": [0, 1, 2, 3], "web/00001": [], "books/00000": [4, 5, 5, 7, 2]}
+    assert counts["contamination"] == 3
+    assert counts["sources"]["web"]["contamination"] == 2
+    with pytest.raises(TaskError, match="about 3 documents"):
+        run(tmp_path, CORPUS, marks={"web/00000": [True, True, True]})
 
 
 def test_same_bytes_and_same_fates_behind_another_source(tmp_path):
@@ -134,8 +158,10 @@ def test_the_key_says_what_decides(tmp_path):
         replace(stage, settings=DedupSettings(minhash=MinhashSettings(similarity=0.8))),
         replace(stage, files=stage.files[::-1]),
         replace(stage, files=stage.files[1:]),
+        replace(stage, removed={"web/00000": OutputFile(1, "aa")}),
+        replace(stage, removed={"web/00000": OutputFile(1, "ab")}),
     ]
-    assert len({task.key, *(other.tasks()[0].key for other in others)}) == 7
+    assert len({task.key, *(other.tasks()[0].key for other in others)}) == 9
     assert stage.tasks()[0] == task
     checked: Stage = stage
     assert checked
