@@ -1,52 +1,63 @@
-"""Continual pre-training on a finished mixture, from top to bottom.
+"""Continual pre-training on a finished mixture.
 
-Reads ``megatron/blend.json`` through megatron-core's datasets, trains with its distributed data parallel, optimizer and
-schedules, and says at every step what was read: the loss by language and by dataset, and the realised ratio of the
-additional language so far. At intervals it measures the loss on every validation set and how far that has moved since
-the first step: where it grows, something is being forgotten.
+Reads ``megatron/blend.json`` through megatron-core's datasets and says at every step what was read: the loss by
+language and by dataset, and the realised ratio of the additional language so far. At intervals it measures the loss on
+every validation set and how far that has moved since the first step: where it grows, something is being forgotten.
 
 Started as ``mixer train cpt``, or on many GPUs as ``torchrun -m mixer.train.cpt`` with the same arguments. The same
 command goes on where an interrupted run stopped, with the losses that it would have had.
 """
 
-import sys
-import time
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import torch
-from pydantic import ValidationError
+from megatron.core import parallel_state
 
 from mixer.errors import UsageError
 from mixer.manifest import read
-from mixer.train import checkpoint, huggingface
+from mixer.train import checkpoint
 from mixer.train.data import Samples, batches, build_datasets
-from mixer.train.journal import Journal
-from mixer.train.losses import run_step
-from mixer.train.model import build_model, transformer_config, wrap
-from mixer.train.optimizer import build_optimizer
-from mixer.train.presets import CPT, ModelShape, shape_of
-from mixer.train.processes import is_first, on_first, processes, world_size
+from mixer.train.loop import Line, Measure, Run, train
+from mixer.train.losses import NextToken, Totals, Work
+from mixer.train.presets import CPT, shape_of
+from mixer.train.processes import is_first, on_first
 from mixer.train.promise import Mixture, Tally, check_length, load_mixture, names_of
 from mixer.train.settings import CptSettings
 
-_SHOWN = 10
-"""Of the steps after the first few, one in so many is printed; all are logged."""
 
+def start(
+    mixture: Path,
+    *,
+    model: str,
+    init: Path | None,
+    out: Path | None,
+    stop_at: int | None,
+    sequence_length: int | None,
+    rehash: bool,
+    **given: Any,
+) -> None:
+    """Train as the command line says (``options.cpt``).
 
-@dataclass(frozen=True)
-class Run:
-    """Where a run reads and writes, beside its settings."""
+    Raises
+    ------
+    BrokenPromiseError
+        The build does not hold what it promises, or is not the one that the run began with.
+    UsageError
+        The layout does not fit the processes, or ``--init`` names no model of this shape.
+    """
+    settings = settings_of(mixture, model, given)
 
-    build_dir: Path
-    out: Path
-    init: Path | None = None
-    stop_at: int | None = None
-    sequence_length: int | None = None
-    rehash: bool = False
+    def load() -> Stage:
+        return Stage(
+            on_first(lambda: load_mixture(mixture, settings.shape, sequence_length=sequence_length, rehash=rehash)),
+            settings,
+        )
+
+    train(Run(out or Path(f"{mixture.resolve().name}-cpt"), init, stop_at), settings, load)
 
 
 def settings_of(build_dir: Path, model: str, given: dict[str, Any]) -> CptSettings:
@@ -66,6 +77,8 @@ def settings_of(build_dir: Path, model: str, given: dict[str, Any]) -> CptSettin
     }
     cuda = torch.cuda.is_available()
     values = {
+        "model": model,
+        "shape": shape.model_copy(update=own),
         "dtype": "bfloat16" if cuda else "float32",
         "valid_samples": 64 if cuda else 4,
         "seed": manifest.seed or 0,
@@ -79,150 +92,106 @@ def settings_of(build_dir: Path, model: str, given: dict[str, Any]) -> CptSettin
             "choose a smaller --global-batch",
         )
     check_length(manifest, values["steps"], values["global_batch"])
-    try:
-        return CptSettings(model=model, shape=shape.model_copy(update=own), **values)
-    except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, e['loc']))} {e['msg']}".strip() for e in error.errors())
-        raise UsageError(f"these settings cannot be: {found}", "`mixer train cpt --help` explains each") from error
+    return CptSettings.of(values)
 
 
-def run(run: Run, settings: CptSettings) -> None:
-    """Train, from the newest checkpoint of ``run.out`` if there is one, until the last step or ``run.stop_at``.
+class Stage:
+    """The mixture, sample by sample, and what is watched while it is read.
 
-    Raises
-    ------
-    BrokenPromiseError
-        The build does not hold what it promises, or is not the one that the run began with.
-    UsageError
-        The layout does not fit the processes, or ``--init`` names no model of this shape.
+    Parameters
+    ----------
+    mixture
+        A checked build.
+    settings
+        Of the run.
     """
-    ranks = settings.data_parallel(world_size())
-    with processes(settings.tp, settings.pp, settings.seed) as device:
-        mixture = on_first(
-            lambda: load_mixture(run.build_dir, settings.shape, sequence_length=run.sequence_length, rehash=run.rehash)
-        )
-        record = {"settings": settings.promised, "mixture": mixture.record(), "shape": settings.shape.model_dump()}
-        resumed = on_first(lambda: _resumable(run, record))
-        _say_start(mixture, settings, device, ranks, resumed)
 
-        train, valid = build_datasets(mixture, settings.samples, settings.seed)
-        dtype = getattr(torch, settings.dtype)
-        config = transformer_config(settings.shape, settings.tp, settings.pp, dtype, device)
-        bare = build_model(settings.shape, config, device)
-        if run.init is not None and resumed is None:
-            _begin_from(run.init, bare, settings.shape)
-        model = wrap(bare, config, distributed_optimizer=settings.distributed_optimizer)
-        optimizer, scheduler = build_optimizer(model, settings)
-        config.grad_scale_func = optimizer.scale_loss
+    shown = ("almr",)
 
-        tally = Tally(mixture)
-        progress: checkpoint.Record = {"step": 0, "valid": {}}
-        if resumed is not None:
-            progress = checkpoint.load(resumed, model, optimizer, scheduler)
-            tally.drawn = np.array(progress["drawn"])
-        names, languages = names_of(mixture.datasets), [entry.language for entry in mixture.datasets]
-        micro_shape = (settings.micro_batch, mixture.manifest.sequence_length)
-        last = min(settings.steps, run.stop_at or settings.steps)
+    def __init__(self, mixture: Mixture, settings: CptSettings) -> None:
+        self.objective = NextToken()
+        self.groups = len(mixture.datasets)
+        self._mixture = mixture
+        self._settings = settings
+        self._tally = Tally(mixture)
+        self._first: dict[str, list[float]] = {}
+        self._train: Samples = None
+        self._valid: list[Samples] = []
 
-        with Journal(run.out, progress["step"], writes=is_first()) as journal:
-            if not progress["step"] and valid and settings.valid_samples:
-                progress["valid"] = _validate(model, valid, mixture, settings, ranks)
-                journal.write({"step": 0, **_valid_line(progress["valid"], progress["valid"], mixture)})
-            for step in range(progress["step"] + 1, last + 1):
-                began = time.perf_counter()
-                lr = float(optimizer.param_groups[0]["lr"])
-                model.zero_grad_buffer()
-                optimizer.zero_grad()
-                losses = run_step(
-                    model,
-                    batches(
-                        train,
-                        range((step - 1) * settings.global_batch, step * settings.global_batch),
-                        settings.micro_batch,
-                    ),
-                    settings.global_batch // (settings.micro_batch * ranks),
-                    micro_shape,
-                    len(names),
-                    train=True,
-                )
-                _, norm, _ = optimizer.step()
-                scheduler.step(increment=settings.global_batch)
-                tally.add(losses.samples)
-                seconds = time.perf_counter() - began
-                tokens = settings.global_batch * micro_shape[1]
-                line = {
-                    "step": step,
-                    "samples": step * settings.global_batch,
-                    "tokens": step * tokens,
-                    "loss": losses.mean,
-                    "languages": losses.by(languages),
-                    "datasets": losses.by(names),
-                    "almr": tally.almr,
-                    "lr": lr,
-                    "grad_norm": float(norm or 0.0),
-                    "seconds": round(seconds, 4),
-                    "tokens_per_second": round(tokens / seconds),
-                }
-                journal.write(line)
-                _say_step(line, settings)
-                if valid and settings.valid_samples and (step % settings.valid_every == 0 or step == settings.steps):
-                    found = _validate(model, valid, mixture, settings, ranks)
-                    line = {"step": step, **_valid_line(found, progress["valid"], mixture)}
-                    journal.write(line)
-                    _say_valid(line)
-                if step % settings.save_every == 0 or step == last:
-                    progress = {**progress, "step": step, "drawn": tally.drawn.tolist()}
-                    checkpoint.save(run.out, step, model, optimizer, scheduler, progress, record)
-    if is_first():
-        click.echo(
-            f"trained {last:,} of {settings.steps:,} steps: {run.out / 'log.jsonl'}, {checkpoint.latest(run.out)}"
+    @property
+    def record(self) -> checkpoint.Record:
+        """The build and its weights."""
+        return {"mixture": self._mixture.record()}
+
+    def title(self) -> str:
+        """Say which mixture it is, and how much of it is read."""
+        manifest, settings = self._mixture.manifest, self._settings
+        return (
+            f"{manifest.recipe}: {settings.steps:,} steps of {settings.global_batch:,} samples of "
+            f"{manifest.sequence_length:,} tokens, ALMR {manifest.almr.target}"
         )
 
+    def begin(self, measure: Measure) -> Iterator[Line]:
+        """Open the datasets and measure the validation sets before the first step."""
+        self._open()
+        if self._valid and self._settings.valid_samples:
+            self._first = self._validate(measure)
+            yield {"step": 0, **_valid_line(self._first, self._first, self._mixture)}
 
-def _resumable(run: Run, record: checkpoint.Record) -> Path | None:
-    found = checkpoint.latest(run.out)
-    if found is not None:
-        checkpoint.check_same(found, record)
-    return found
+    def go_on(self, state: checkpoint.Record) -> None:
+        """Open the datasets and take over what was counted."""
+        self._open()
+        self._first = state["valid"]
+        self._tally.drawn = np.array(state["drawn"])
 
+    def state(self) -> checkpoint.Record:
+        """Return the first losses on the validation sets, and the samples drawn from each dataset."""
+        return {"valid": self._first, "drawn": self._tally.drawn.tolist()}
 
-def _begin_from(init: Path, model: Any, shape: ModelShape) -> None:
-    """Load the weights that a run begins with."""
-    source = checkpoint.latest(init) or init
-    published = huggingface.is_folder(source) and not (source / checkpoint.RUN).exists()
-    there = huggingface.read_shape(source)[0].model_dump() if published else checkpoint.read_record(source)["shape"]
-    # The end of a document is a matter of data, and a published model may name that of a dialogue.
-    wanted = shape.model_dump(exclude={"eod"})
-    changed = {key: value for key, value in wanted.items() if there.get(key) != value}
-    if changed:
-        listed = ", ".join(f"{key} {there.get(key)} instead of {value}" for key, value in changed.items())
-        raise UsageError(f"{source} holds another model: {listed}", "name its model with --model, or other weights")
-    if published:
-        huggingface.load(source, model, shape)
-    else:
-        checkpoint.load_weights(source, model)
+    def work(self, step: int) -> Work:
+        """Return this process's samples of a step."""
+        size = self._settings.global_batch
+        return self._work(self._train, range((step - 1) * size, step * size))
 
+    def line(self, step: int, totals: Totals) -> Line:
+        """Return the loss by language and dataset, and the realised ratio so far."""
+        datasets, batch = self._mixture.datasets, self._settings.global_batch
+        self._tally.add(totals.sums("samples").round().astype(np.int64))
+        return {
+            "samples": step * batch,
+            "tokens": step * batch * self._mixture.manifest.sequence_length,
+            "loss": totals.mean("loss"),
+            "languages": totals.by("loss", [entry.language for entry in datasets]),
+            "datasets": totals.by("loss", names_of(datasets)),
+            "almr": self._tally.almr,
+        }
 
-def _validate(
-    model: Any, valid: list[Samples], mixture: Mixture, settings: CptSettings, ranks: int
-) -> dict[str, list[float]]:
-    """Return sum of the losses and number of tokens of each validation set, over the same samples every time."""
-    found = {}
-    stride = settings.micro_batch * ranks
-    with torch.no_grad():
-        for name, dataset in zip(names_of(mixture.valid), valid, strict=True):
-            indices = list(range(min(len(dataset), settings.valid_samples)))
+    def after(self, step: int, measure: Measure) -> Iterator[Line]:
+        """Measure the validation sets at intervals."""
+        due = step % self._settings.valid_every == 0 or step == self._settings.steps
+        if self._valid and self._settings.valid_samples and due:
+            line = {"step": step, **_valid_line(self._validate(measure), self._first, self._mixture)}
+            _say_valid(line)
+            yield line
+
+    def _open(self) -> None:
+        self._train, self._valid = build_datasets(self._mixture, self._settings.samples, self._settings.seed)
+
+    def _work(self, dataset: Samples, indices: range | list[int]) -> Work:
+        micro, length = self._settings.micro_batch, self._mixture.manifest.sequence_length
+        count = len(indices) // (micro * parallel_state.get_data_parallel_world_size())
+        return Work(batches(dataset, indices, micro), count, (micro, length), len(indices) * length)
+
+    def _validate(self, measure: Measure) -> dict[str, list[float]]:
+        """Return sum of the losses and number of tokens of each validation set, over the same samples every time."""
+        found = {}
+        stride = self._settings.micro_batch * parallel_state.get_data_parallel_world_size()
+        for name, dataset in zip(names_of(self._mixture.valid), self._valid, strict=True):
+            indices = list(range(min(len(dataset), self._settings.valid_samples)))
             indices += [-1] * (-len(indices) % stride)
-            losses = run_step(
-                model,
-                batches(dataset, indices, settings.micro_batch),
-                len(indices) // stride,
-                (settings.micro_batch, mixture.manifest.sequence_length),
-                1,
-                train=False,
-            )
-            found[name] = [float(losses.sums[0]), int(losses.tokens[0])]
-    return found
+            totals = measure(self._work(dataset, indices), self.objective, 1)
+            found[name] = [float(totals.sums("loss")[0]), int(totals.sums("tokens")[0])]
+        return found
 
 
 def _valid_line(now: dict[str, list[float]], first: dict[str, list[float]], mixture: Mixture) -> dict[str, Any]:
@@ -241,31 +210,7 @@ def _valid_line(now: dict[str, list[float]], first: dict[str, list[float]], mixt
     return {"valid": {"languages": languages, "datasets": datasets, "change": change}}
 
 
-def _say_start(mixture: Mixture, settings: CptSettings, device: torch.device, ranks: int, resumed: Path | None) -> None:
-    if not is_first():
-        return
-    if device.type == "cpu":
-        click.secho("training on the CPU: for trial runs and tests, not for training in earnest", fg="yellow", err=True)
-    manifest = mixture.manifest
-    click.echo(
-        f"{settings.model} on {manifest.recipe}: {settings.steps:,} steps of {settings.global_batch:,} samples of "
-        f"{manifest.sequence_length:,} tokens, ALMR {manifest.almr.target}; {settings.dtype}, data parallel {ranks}, "
-        f"tensor {settings.tp}, pipeline {settings.pp}"
-    )
-    if resumed is not None:
-        click.echo(f"going on from {resumed}")
-
-
-def _say_step(line: dict[str, Any], settings: CptSettings) -> None:
-    if is_first() and (line["step"] <= _SHOWN or line["step"] % _SHOWN == 0):
-        languages = "  ".join(f"{name} {loss:.4f}" for name, loss in line["languages"].items())
-        click.echo(
-            f"step {line['step']:,}/{settings.steps:,}  loss {line['loss']:.4f}  {languages}  "
-            f"ALMR {line['almr']:.4f}  lr {line['lr']:.3g}  {line['tokens_per_second']:,} tokens/s"
-        )
-
-
-def _say_valid(line: dict[str, Any]) -> None:
+def _say_valid(line: Line) -> None:
     if is_first():
         valid = line["valid"]
         told = (
@@ -275,9 +220,6 @@ def _say_valid(line: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from mixer.train.command import train
+    from mixer.train import options
 
-    # megatron-core starts a process to save, which would import this module, and so all of it, once more.
-    sys.modules["__main__"].__spec__ = None
-    del sys.modules["__main__"].__file__
-    train(["cpt", *sys.argv[1:]], prog_name="mixer train")
+    options.run_as_program(options.cpt(start))

@@ -15,9 +15,9 @@ from megatron.core import parallel_state
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
+from mixer.train.losses import Batch
 from mixer.train.promise import Mixture
 
-Batch = dict[str, torch.Tensor]
 Samples = Any  # a blended dataset, or a single one
 
 
@@ -80,20 +80,22 @@ def batches(dataset: Samples, indices: Sequence[int], micro_batch: int) -> Itera
     Yields
     ------
     Batch
-        ``tokens``, ``labels``, ``positions``: int64[micro_batch, length]; ``mask``: float32 of the same shape;
-        ``counted``: float32[micro_batch], 0 for a sample that counts for nothing; ``dataset``: int64[micro_batch], the
-        number of each sample's dataset in the blend.
+        With the number of each sample's dataset in the blend as the ``group`` of its tokens.
     """
     ranks, rank = parallel_state.get_data_parallel_world_size(), parallel_state.get_data_parallel_rank()
     for first in range(rank * micro_batch, len(indices), ranks * micro_batch):
         taken = indices[first : first + micro_batch]
         samples = [dataset[max(index, 0)] for index in taken]
-        counted = torch.tensor([float(index >= 0) for index in taken])
+        counted = torch.tensor([float(index >= 0) for index in taken])[:, None]
+        mask = torch.stack([sample["loss_mask"] for sample in samples]) * counted
+        begins = torch.zeros_like(mask)
+        begins[:, :1] = counted
+        group = torch.tensor([int(sample.get("dataset_id", 0)) for sample in samples])
         yield {
             "tokens": torch.stack([sample["tokens"] for sample in samples]),
             "labels": torch.stack([sample["labels"] for sample in samples]),
             "positions": torch.stack([sample["position_ids"] for sample in samples]),
-            "mask": torch.stack([sample["loss_mask"] for sample in samples]) * counted[:, None],
-            "counted": counted,
-            "dataset": torch.tensor([int(sample.get("dataset_id", 0)) for sample in samples]),
+            "mask": mask,
+            "begins": begins,
+            "group": group[:, None].expand_as(mask),
         }

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from megatron.core.models.common.embeddings.rotary_pos_embedding import RotaryEmbedding
+from megatron.core.packed_seq_params import PackedSeqParams
 from megatron.core.transformer.enums import AttnMaskType
 from megatron.core.transformer.module import MegatronModule
 from megatron.core.transformer.transformer_config import TransformerConfig
@@ -18,7 +19,10 @@ from mixer.train.presets import ModelShape
 
 
 class Attention(MegatronModule):
-    """Causal attention by ``scaled_dot_product_attention``, which picks a fused kernel where there is one."""
+    """Causal attention by ``scaled_dot_product_attention``, which picks a fused kernel where there is one.
+
+    Examples that share a row are attended to one by one, so that none sees another.
+    """
 
     def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: AttnMaskType, **_: Any) -> None:
         super().__init__(config=config)
@@ -26,18 +30,28 @@ class Attention(MegatronModule):
     def forward(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **options: Any
     ) -> torch.Tensor:
-        """Attend: query [s, b, heads, d], key and value [s, b, groups, d]; returns [s, b, heads * d]."""
-        if options.get("packed_seq_params") is not None:
-            raise NotImplementedError("this attention knows no packed sequences")
-        length, batch = query.shape[:2]
-        attended = functional.scaled_dot_product_attention(
-            query.permute(1, 2, 0, 3),
-            key.permute(1, 2, 0, 3),
-            value.permute(1, 2, 0, 3),
-            is_causal=True,
-            enable_gqa=query.shape[2] != key.shape[2],
-        )
-        return attended.permute(2, 0, 1, 3).reshape(length, batch, -1)
+        """Attend: query [s, b, heads, d], key and value [s, b, groups, d]; returns [s, b, heads * d].
+
+        With ``packed_seq_params`` all three come without b, and the result is [s, heads * d].
+        """
+        packed: PackedSeqParams | None = options.get("packed_seq_params")
+        if packed is None:
+            return _attend(query, key, value)
+        lengths = packed.cu_seqlens_q.diff().tolist()
+        parts = (torch.split(tensor.unsqueeze(1), lengths) for tensor in (query, key, value))
+        return torch.cat([_attend(*part) for part in zip(*parts, strict=True)]).squeeze(1)
+
+
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    length, batch = query.shape[:2]
+    attended = functional.scaled_dot_product_attention(
+        query.permute(1, 2, 0, 3),
+        key.permute(1, 2, 0, 3),
+        value.permute(1, 2, 0, 3),
+        is_causal=True,
+        enable_gqa=query.shape[2] != key.shape[2],
+    )
+    return attended.permute(2, 0, 1, 3).reshape(length, batch, -1)
 
 
 class RMSNorm(torch.nn.RMSNorm):

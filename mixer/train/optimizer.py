@@ -12,11 +12,11 @@ from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, get_mega
 from megatron.core.optimizer.distrib_optimizer import DistributedOptimizer
 from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler
 
-from mixer.train.settings import CptSettings
+from mixer.train.settings import Settings
 
 
 def build_optimizer(
-    model: DistributedDataParallel, settings: CptSettings
+    model: DistributedDataParallel, settings: Settings
 ) -> tuple[MegatronOptimizer, OptimizerParamScheduler]:
     """Return the optimizer, and the schedule, which counts samples."""
     optimizer = get_megatron_optimizer(
