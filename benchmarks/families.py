@@ -35,8 +35,8 @@ from mixer.filters.privacy import editors
 from mixer.filters.settings import LanguageSettings, PrivacySettings
 from mixer.filters.statistics import FAMILIES
 from mixer.filters.table import PROFILES, TABLE
+from mixer.loading import load_recipe
 from mixer.prepare import Prepare
-from mixer.recipe import load_recipe
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
 from mixer.text.utf8 import buffers

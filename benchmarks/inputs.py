@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from mixer.recipe import load_recipe
+from mixer.loading import load_recipe
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
 

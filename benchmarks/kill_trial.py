@@ -35,10 +35,10 @@ from pathlib import Path
 import xxhash
 import yaml
 
+from mixer.loading import recipe_path
 from mixer.manifest import NAME
 from mixer.manifest import read as read_manifest
 from mixer.mixture.export import BLEND
-from mixer.recipe import recipe_path
 
 RUN_STAGES = ("prepare", "dedup", "tokenize", "join")
 STAGES = ("plan", *RUN_STAGES, "finalize", "mix", "export", "verify")

@@ -22,8 +22,8 @@ os.environ.update(ONE_THREAD)
 from mixer.dedup.fingerprint import FingerprintWriter
 from mixer.documents import ParquetSink, split
 from mixer.engine.outputs import HashingFile
+from mixer.loading import load_recipe
 from mixer.mixture.verify import verify
-from mixer.recipe import load_recipe
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
 from mixer.steps import Steps

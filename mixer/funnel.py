@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mixer.documents import EDITS, STATISTICS, Batch, text_bytes
 from mixer.errors import InputError
 from mixer.filters.settings import Overrides, Ruling, rulebook
-from mixer.recipe import Recipe, Source, check
+from mixer.loading import check
+from mixer.recipe import Recipe, Source
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
 from mixer.steps import Steps, attach_files, checks_of

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.language import detectable, load_model
+from mixer.loading import LoadedRecipe
 from mixer.megatron.indexed import token_dtype
 from mixer.prepare import WRITES as PREPARE_WRITES
-from mixer.recipe import LoadedRecipe, Recipe
+from mixer.recipe import Recipe
 from mixer.sources.plan import SourceTask, plan_source
 from mixer.steps import Attachments, attach_files
 from mixer.tokenize.count import SCRIPTS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mixer.filters.settings import FilterSettings, Overrides
 from mixer.funnel import LanguageCount, funnel
-from mixer.recipe import check, load_recipe
+from mixer.loading import check, load_recipe
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "kept.md"

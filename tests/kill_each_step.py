@@ -22,8 +22,8 @@ from mixer.engine.display import SilentDisplay
 from mixer.engine.outputs import Outputs, remove_temporaries
 from mixer.engine.receipts import discard, finished, prune, write_receipt
 from mixer.engine.stage import Receipt
+from mixer.loading import load_recipe
 from mixer.plan import plan
-from mixer.recipe import load_recipe
 
 CHANGES = ("os.rename", "os.link", "os.mkdir", "os.remove", "os.rmdir", "os.truncate")
 

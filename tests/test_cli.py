@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from mixer.engine.lock import lock
-from mixer.recipe import Recipe, recipe_path
+from mixer.loading import recipe_path
+from mixer.recipe import Recipe
 from tests.builds import make_build
 from tests.engine.test_interruption import linux, processes, wait_until
 from tests.small import Small, mixer
@@ -186,6 +187,18 @@ def test_a_broken_build_ends_with_four_and_names_the_file(tmp_path):
     assert (ran.code, ran.stdout) == (4, "")
     assert f"{path} is missing" in ran.stderr
     assert "  remedy: " in ran.stderr
+
+
+def test_extensions_of_numba_are_spared():
+    compiled = """
+import sys
+from mixer.cli.extensions import spare_extensions
+spare_extensions()
+from numba import njit
+assert njit(lambda number: number + 1)(1) == 2
+assert "awkward" not in sys.modules
+"""
+    assert subprocess.run([sys.executable, "-c", compiled], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("command", ["verify", "relocate", "clean"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mixer.recipe import packaged_recipes
+from mixer.loading import packaged_recipes
 
 ROOT = Path(__file__).parent.parent
 RECIPES = Path(str(resources.files("mixer") / "recipes"))

@@ -7,7 +7,8 @@ import yaml
 
 from mixer.errors import RecipeError
 from mixer.filters.settings import Overrides
-from mixer.recipe import Recipe, load_recipe, packaged_recipes, recipe_path
+from mixer.loading import load_recipe, packaged_recipes, recipe_path
+from mixer.recipe import Recipe
 
 SMALL = {
     "name": "small",

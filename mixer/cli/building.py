@@ -52,8 +52,8 @@ def build(
 
     from mixer.build import build as build_mixture
     from mixer.engine.display import make_display
+    from mixer.loading import load_recipe
     from mixer.plan import plan
-    from mixer.recipe import load_recipe
     from mixer.screens import builds
 
     shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "tokenizer": tokenizer}
@@ -104,9 +104,9 @@ def plan_mixture(
     mixer plan llama3-zh --almr 0.5 --tokens 3T
     mixer plan my.yaml --counts counts.json --set mixture.max_epochs=2
     """  # noqa: D301
+    from mixer.loading import load_recipe, recipe_path
     from mixer.planning.counts import beside, read_counts
     from mixer.planning.forecast import forecast
-    from mixer.recipe import load_recipe, recipe_path
     from mixer.screens.plans import show_forecast
 
     shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "mixture.sequence_length": sequence_length}
@@ -131,10 +131,11 @@ def verify(directory: Path, *, rehash: bool, workers: int | None) -> None:
     Hashes every file, reads every index, and replays Megatron's blending for the whole run. Exit code 4 and a list
     of what is broken otherwise.
     """
+    from mixer.cli.extensions import spare_extensions
     from mixer.mixture.verify import verify as verify_build
     from mixer.screens.proofs import show_verification
 
-    _spare_extensions()
+    spare_extensions()
     report = verify_build(directory, rehash=rehash, workers=workers or len(os.sched_getaffinity(0)))
     show_verification(report)
 
@@ -157,10 +158,3 @@ def clean(directory: Path) -> None:
     from mixer.screens.tables import size
 
     click.echo(f"freed {size(clean_build(directory))}")
-
-
-def _spare_extensions() -> None:
-    """Keep Numba from loading what other packages add to it, of which nothing is used: half a second, and 45 MB."""
-    from numba.core import entrypoints
-
-    entrypoints._already_initialized = True

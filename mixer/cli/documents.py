@@ -75,7 +75,7 @@ def filter_files(
     """  # noqa: D301
     from mixer.filters.query import values
     from mixer.funnel import funnel, source_of
-    from mixer.recipe import load_recipe
+    from mixer.loading import load_recipe
     from mixer.screens import filters
 
     if (recipe is None) != (source is None):

@@ -11,7 +11,7 @@ def recipe() -> None:
 @recipe.command("list")
 def list_recipes() -> None:
     """List the packaged recipes."""
-    from mixer.recipe import packaged_recipes
+    from mixer.loading import packaged_recipes
 
     for name, title in packaged_recipes().items():
         click.echo(f"{name:12} {title}")
@@ -21,7 +21,7 @@ def list_recipes() -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print the recipe NAME as it is written, to start one's own from."""
-    from mixer.recipe import recipe_path
+    from mixer.loading import recipe_path
 
     click.echo(recipe_path(name).read_text("utf-8"), nl=False)
 
@@ -31,8 +31,8 @@ def show(name: str) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe.")
 def check(file: str, *, overrides: tuple[str, ...]) -> None:
     """Check every key and value of the recipe FILE, and that its files are there."""
+    from mixer.loading import load_recipe
     from mixer.plan import plan
-    from mixer.recipe import load_recipe
     from mixer.screens import builds
 
     builds.show_plan(plan(load_recipe(file, overrides), limit=None), out=None)

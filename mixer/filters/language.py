@@ -21,6 +21,7 @@ from mixer.documents import Batch, drop, set_column
 from mixer.filters.lid176 import LanguageModel, read_model
 from mixer.filters.script import WRITINGS, count_writings, japanese
 from mixer.filters.settings import Domain, LanguageSettings
+from mixer.text.ascii import is_letter
 from mixer.text.characters import CLASSES, CONTROL, HAN, HANGUL, KANA, LETTER, MARK, PUNCTUATION, SPACE, SYMBOL, Classes
 from mixer.text.utf8 import Bytes, Offsets, buffers, decode
 
@@ -215,7 +216,7 @@ def count_scripts(data: Bytes, offsets: Offsets, classes: Classes) -> NDArray[np
         while position < end:
             byte = data[position]
             if byte < 0x80:
-                letters += 0x61 <= (byte | 0x20) <= 0x7A
+                letters += is_letter(byte)
                 position += 1
                 continue
             char, width = decode(data, position)

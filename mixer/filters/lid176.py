@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixer.errors import MixerError
+from mixer.text.ascii import stands
 from mixer.text.utf8 import Bytes, Offsets
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -263,14 +264,6 @@ def _find(text: Bytes, size: int, words: Ints, word_bytes: Bytes, word_offsets: 
 
 
 @njit(cache=True, nogil=True)
-def _begins(text: Bytes, prefix: Bytes) -> bool:
-    same = len(text) >= len(prefix)
-    for at in range(len(prefix)):
-        same = same and text[at] == prefix[at]
-    return same
-
-
-@njit(cache=True, nogil=True)
 def _best(
     data: Bytes,
     offsets: Offsets,
@@ -323,7 +316,7 @@ def _best(
                 size += 1
                 position += 1
             text[size] = 0x3E
-            if _begins(text[1:size], prefix):
+            if stands(text, 1, size, prefix):
                 continue
             word = _find(text[1:], size - 1, words, word_bytes, word_offsets)
             if word >= 0 and word == end_of_line:

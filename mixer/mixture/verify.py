@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from mixer.engine.stage import Progress
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import NAME, Almr, Manifest, read
-from mixer.megatron.blend import Batches, Deviation, Replay, group_bounds
+from mixer.megatron.blend import Batches, Deviation
 from mixer.mixture import checks
 from mixer.mixture.export import Part, Weighted, parts_of, read_blend, read_flags, usable_valid
 from mixer.mixture.phase_checks import check_phases, check_views
+from mixer.mixture.running import Running
 
 CHECKPOINTS: Final = (0.01, 0.1, 0.5, 1.0)
 """Parts of the training at which the report gives the ALMR."""
@@ -84,12 +83,10 @@ class VerifyReport:
     checkpoints
         The ALMR at ``CHECKPOINTS``; with phases, at the end of each.
     realised, measured
-        How far the samples of the additional language, and its measured part of all samples, were from their target
-        at any step. What is not the basis of the target has its own share of the whole training for a line. With
-        phases, each is held against its own target, and these are the farthest.
+        How far the samples of the additional language, and its measured part of all samples, were from their lines
+        (``running``) at any step. With phases, each is held against its own, and these are the farthest.
     bounds
-        What ``realised`` was held between after every sample: minus the number of base datasets, and the number of
-        additional ones (``megatron.blend``), each wider by what the target is off the ratio of whole samples.
+        What ``realised`` was held between after every sample (``running``).
     batches
         The same two within each global batch by itself; empty without the size of one, or without a whole one.
     loss_almr
@@ -317,26 +314,17 @@ def _replay(manifest: Manifest, train: Weighted, looks: Sequence[float], reading
     if any(tail not in listed for tail in tails):
         return None
     datasets = [listed[tail] for tail in tails]
-    group = np.array([entry.role == "additional" for entry in datasets])
-    shares = np.array([entry.additional_share for entry in datasets])
-    almr = manifest.almr
-    lines = (almr.target, almr.measured) if almr.basis == "label" else (almr.realised, almr.target)
     weights = [float(weight) for weight in train.weights]
-    replay = Replay(weights, [group, shares], lines, manifest.global_batch or 0)
+    running = Running(datasets, weights, manifest.almr, manifest.samples, manifest.global_batch or 0)
     checkpoints = []
     for part in looks:
         samples = max(1, round(part * manifest.samples))
-        while replay.step < samples:
-            replay.advance(min(samples, replay.step + _STEPS))
+        while running.samples < samples:
+            running.advance(min(samples, running.samples + _STEPS))
             reading.told(0)
-        counts = replay.counts
-        checkpoints.append(
-            Checkpoint(part, samples, int(counts[group].sum()) / samples, float(counts @ shares) / samples)
-        )
-    realised, measured = replay.deviations
-    low, high = group_bounds(group)
-    # The bound is around the share that the weights give; the line of the target may lie up to half a sample beside it.
-    beside = abs(lines[0] - almr.realised) * manifest.samples
+        by_label, by_text = running.additional
+        checkpoints.append(Checkpoint(part, samples, by_label / samples, by_text / samples))
+    realised, measured = running.deviations
     drawn = tuple(
         DatasetReport(
             prefix=entry.prefix,
@@ -347,14 +335,14 @@ def _replay(manifest: Manifest, train: Weighted, looks: Sequence[float], reading
             epochs=samples * manifest.sequence_length / entry.tokens,
             max_epochs=entry.max_epochs,
         )
-        for entry, samples in zip(datasets, replay.counts.tolist(), strict=True)
+        for entry, samples in zip(datasets, running.counts.tolist(), strict=True)
     )
     return _Replayed(
         checkpoints=tuple(checkpoints),
         realised=realised,
         measured=measured,
-        bounds=(low - beside, high + beside),
-        batches=tuple(replay.batches),
+        bounds=running.bounds,
+        batches=running.batches,
         datasets=drawn,
     )
 

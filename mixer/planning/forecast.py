@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from mixer.errors import RecipeError
+from mixer.loading import LoadedRecipe
 from mixer.megatron.blend import needed_surplus, planned_samples
 from mixer.megatron.indexed import MAX_DOCUMENTS, token_dtype
 from mixer.mixture.compose import decide
@@ -20,7 +21,7 @@ from mixer.mixture.weights import Mixture
 from mixer.planning.costs import Amount, Disk, Indices, core_hours, disk, indices
 from mixer.planning.counts import Count, Counts
 from mixer.planning.kinds import Kind, kind_of
-from mixer.recipe import LoadedRecipe, Recipe
+from mixer.recipe import Recipe
 from mixer.tokenize.vocabulary import load_vocabulary
 
 OFF: Final = 0.001

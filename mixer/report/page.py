@@ -102,7 +102,7 @@ def _ratio(manifest: Manifest, found: Curve) -> str:
     ]
     said = (
         f"The share of training tokens in the additional language, as Megatron's own rule draws it: replayed sample by "
-        f"sample. At every step it stays within {low:+d} and {high:+d} samples of its line; reached were "
+        f"sample. At every step it stays within {low:+.1f} and {high:+.1f} samples of its line; reached were "
         f"{found.low[-1]:+.2f} and {found.high[-1]:+.2f}."
     )
     shown = _drawn("ALMR of everything drawn so far, and how far off", lambda draw: draw.ratio(found, manifest))

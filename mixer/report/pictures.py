@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
 from mixer.manifest import Dataset, Manifest
+from mixer.mixture.running import lines
 from mixer.report.markup import short
 from mixer.report.ratio import Curve
 
@@ -51,7 +52,7 @@ def ratio(found: Curve, manifest: Manifest) -> bytes:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 5.6), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        share, (low, high) = manifest.almr.realised, found.bounds
+        share, (low, high) = lines(manifest.almr)[0], found.bounds
         above.fill_between(
             found.samples,
             np.clip(share + low / found.samples, 0, 1),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixer.manifest import Manifest
-from mixer.megatron.blend import Replay, group_bounds
+from mixer.mixture.running import Running
 
 POINTS = 160
 """Places of the training that the curve is drawn through, evenly spaced on a logarithmic scale."""
@@ -23,9 +23,10 @@ class Curve:
     realised, measured
         float64[P], by label, and by the language of the text.
     low, high
-        float64[P], the largest distances below and above the line of the realised ALMR at any step so far, in samples.
+        float64[P], the largest distances below and above the line of the realised ALMR at any step so far, in samples
+        (``mixer.mixture.running`` says what the line is).
     bounds
-        Between which the distance stays at every step: minus the base datasets, and those of the additional language.
+        Between which the distance stays at every step.
     """
 
     samples: NDArray[np.int64]
@@ -33,7 +34,7 @@ class Curve:
     measured: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    bounds: tuple[int, int]
+    bounds: tuple[float, float]
 
 
 def checkpoints(samples: int) -> list[int]:
@@ -49,19 +50,20 @@ def curve(manifest: Manifest) -> Curve:
     before, additional, text, low, high = 0, 0, 0.0, 0.0, 0.0
     for part in manifest.parts:
         drawn = [entry for entry in part.datasets if entry.samples]
-        group = np.array([entry.role == "additional" for entry in drawn])
-        shares = np.array([entry.additional_share for entry in drawn])
-        replay = Replay([entry.weight for entry in drawn], [group], [part.almr.realised])
+        running = Running(drawn, [entry.weight for entry in drawn], part.almr, part.samples)
         for place in samples[(samples > before) & (samples <= before + part.samples)].tolist():
-            replay.advance(place - before)
-            counts, (off,) = replay.counts, replay.deviations
-            realised, measured = additional + counts[group].sum(), text + float(counts @ shares)
-            rows.append((realised / place, measured / place, min(low, off.low), max(high, off.high)))
-        replay.advance(part.samples)
-        counts, (off,) = replay.counts, replay.deviations
-        before, additional, text = before + part.samples, additional + counts[group].sum(), text + counts @ shares
+            running.advance(place - before)
+            by_label, by_text = running.additional
+            off, _ = running.deviations
+            rows.append(
+                ((additional + by_label) / place, (text + by_text) / place, min(low, off.low), max(high, off.high))
+            )
+        running.advance(part.samples)
+        by_label, by_text = running.additional
+        off, _ = running.deviations
+        before, additional, text = before + part.samples, additional + by_label, text + by_text
         low, high = min(low, off.low), max(high, off.high)
-        bounds.append(group_bounds(group))
+        bounds.append(running.bounds)
     columns = np.array(rows).T
     lows, highs = zip(*bounds, strict=True)
     return Curve(samples, columns[0], columns[1], columns[2], columns[3], (min(lows), max(highs)))

@@ -46,6 +46,15 @@ def strings(data: Bytes, offsets: Offsets) -> pa.LargeStringArray:
     return pa.LargeStringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets), pa.py_buffer(data))
 
 
+@njit(cache=True, nogil=True)
+def count_characters(data: Bytes, start: int, end: int) -> int:
+    """Count the characters of valid UTF-8."""
+    count = 0
+    for position in range(start, end):
+        count += (data[position] & 0xC0) != 0x80
+    return count
+
+
 @njit(cache=True, nogil=True, inline="always")
 def decode(data: Bytes, position: int) -> tuple[Any, int]:
     """Return ``(code point, width in bytes)`` of the character that begins at ``position`` (valid UTF-8 assumed)."""

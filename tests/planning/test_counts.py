@@ -5,8 +5,8 @@ import json
 import pytest
 
 from mixer.errors import RecipeError, UsageError
+from mixer.loading import check
 from mixer.planning.counts import Count, beside, read_counts
-from mixer.recipe import check
 from tests.builds import DATASETS, Made, make_build
 
 RECIPE = check(

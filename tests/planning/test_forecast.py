@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from mixer.directory import disk_usage
 from mixer.errors import InfeasibleError
+from mixer.loading import LoadedRecipe, check
 from mixer.manifest import read
 from mixer.mixture.weights import plan as solve
 from mixer.planning.costs import Amount, core_hours, disk, indices
 from mixer.planning.counts import Count
 from mixer.planning.forecast import forecast
 from mixer.planning.kinds import ENGLISH_WEB, KINDS, STAGES, kind_of
-from mixer.recipe import LoadedRecipe, check
 from tests.mixture.inventories import inventories
 from tests.small import Small, mixer
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixer.documents import METADATA
+from mixer.loading import load_recipe, recipe_path
 from mixer.planning.counts import beside, read_counts
-from mixer.recipe import load_recipe, recipe_path
 from mixer.sources.plan import plan_source
 from mixer.sources.read import read
 from tests.small import mixer

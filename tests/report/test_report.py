@@ -11,6 +11,7 @@ import pytest
 from mixer.errors import BrokenPromiseError, UsageError
 from mixer.manifest import read
 from mixer.megatron.blend import Replay
+from mixer.mixture.verify import verify
 from mixer.report import tallies
 from mixer.report.markup import escape, short
 from mixer.report.page import report
@@ -167,6 +168,9 @@ def test_the_curve_is_what_the_order_says(built):
     assert found.realised[-1] == manifest.almr.realised
     assert (found.low >= found.bounds[0]).all() and (found.high <= found.bounds[1]).all()
     assert (found.low <= 0).all() and (found.high >= 0).all()
+    proved = verify(built.out, rehash=False)
+    assert (found.low[-1], found.high[-1]) == (proved.realised.low, proved.realised.high)
+    assert found.bounds == proved.bounds
 
 
 def test_small_things():

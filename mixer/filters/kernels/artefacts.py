@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixer.text.ascii import is_digit, is_letter
 from mixer.text.utf8 import Bytes, Offsets, decode
 
 ARTEFACT_STATISTICS = ("replacement_share", "control_share", "mojibake_share", "markup_share")
@@ -81,14 +82,9 @@ def _misread(data: Bytes, position: int, end: int, windows: NDArray[np.int16]) -
 
 
 @njit(cache=True, nogil=True)
-def _letter(byte: int) -> bool:
-    return 0x61 <= (byte | 0x20) <= 0x7A
-
-
-@njit(cache=True, nogil=True)
 def _is_address(data: Bytes, position: int, end: int) -> bool:
     """Whether an address begins at ``position``, after a <: ``https://`` or ``name@``."""
-    while position < end and (_letter(data[position]) or 0x2B <= data[position] <= 0x39 or data[position] == 0x5F):
+    while position < end and (is_letter(data[position]) or 0x2B <= data[position] <= 0x39 or data[position] == 0x5F):
         if data[position] == 0x2F:
             return False
         position += 1  # letters, digits and + , - . _
@@ -105,15 +101,15 @@ def _markup_ends(data: Bytes, position: int, end: int) -> int:
         limit = min(end, after + _LONGEST_ENTITY + 1)
         if after < limit and data[after] == 0x23:  # #
             after += 1
-        elif after >= limit or not _letter(data[after]):
+        elif after >= limit or not is_letter(data[after]):
             return position
         start = after
-        while after < limit and (_letter(data[after]) or 0x30 <= data[after] <= 0x39):
+        while after < limit and (is_letter(data[after]) or is_digit(data[after])):
             after += 1
         return after + 1 if start < after < limit and data[after] == 0x3B else position
     if after < end and data[after] == 0x2F:  # </
         after += 1
-    if after >= end or not (_letter(data[after]) or data[after] == 0x21):  # a letter, or <!
+    if after >= end or not (is_letter(data[after]) or data[after] == 0x21):  # a letter, or <!
         return position
     if _is_address(data, after, end):  # Markdown writes <https://site.org/>
         return position

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixer.text.ascii import stands_folded
 from mixer.text.utf8 import Bytes, Offsets
 
 ByteClasses = NDArray[np.uint16]
@@ -77,16 +78,8 @@ def words(listed: Sequence[str]) -> Words:
 @njit(cache=True, nogil=True)
 def same_folded(data: Bytes, start: int, stop: int, listed: Words, index: int) -> bool:
     """Whether ``data[start:stop]`` is the word of that index; capital ASCII letters count as small ones."""
-    first = listed.offsets[index]
-    if listed.offsets[index + 1] - first != stop - start:
-        return False
-    for i in range(stop - start):
-        char = data[start + i]
-        if 0x41 <= char <= 0x5A:
-            char |= 0x20
-        if char != listed.data[first + i]:
-            return False
-    return True
+    first, after = listed.offsets[index], listed.offsets[index + 1]
+    return after - first == stop - start and stands_folded(data, start, stop, listed.data[first:after])
 
 
 @njit(cache=True, nogil=True)
@@ -110,14 +103,3 @@ def run_end(data: Bytes, position: int, end: int, classes: ByteClasses, flags: i
     while position < end and classes[data[position]] & flags:
         position += 1
     return position
-
-
-@njit(cache=True, nogil=True)
-def equals(data: Bytes, position: int, begin: int, end: int, literal: Bytes) -> bool:
-    """Whether a literal stands at a position, wholly inside the document."""
-    if position < begin or position + len(literal) > end:
-        return False
-    same = 0
-    while same < len(literal) and data[position + same] == literal[same]:
-        same += 1
-    return same == len(literal)

@@ -8,6 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixer.filters.syntax import DATA, HTML, INDEX, LONG_LINES, Syntaxes
+from mixer.text.ascii import is_digit, is_letter, lower, stands_folded
 from mixer.text.utf8 import Bytes, Offsets
 
 CODE_STATISTICS = (
@@ -55,24 +56,10 @@ _STYLE = np.frombuffer(b"style", np.uint8)
 _INTERPRETERS = (np.frombuffer(b"python", np.uint8), np.frombuffer(b"node", np.uint8))
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _lower(byte: int) -> int:
-    return byte | 0x20 if 0x41 <= byte <= 0x5A else byte
-
-
-@njit(cache=True, nogil=True)
-def _stands(mark: Bytes, data: Bytes, position: int, end: int) -> bool:
-    """Whether a mark in lower case stands at a position, in any case."""
-    place = 0
-    while place < len(mark) and position + place < end and _lower(data[position + place]) == mark[place]:
-        place += 1
-    return place == len(mark)
-
-
 @njit(cache=True, nogil=True)
 def _find(mark: Bytes, data: Bytes, position: int, end: int) -> int:
-    """Return where a mark stands first; ``end``: nowhere."""
-    while position < end and not _stands(mark, data, position, end):
+    """Return where a mark stands first, in any case; ``end``: nowhere."""
+    while position < end and not stands_folded(data, position, end, mark):
         position += 1
     return position
 
@@ -80,11 +67,6 @@ def _find(mark: Bytes, data: Bytes, position: int, end: int) -> int:
 @njit(cache=True, nogil=True)
 def _is_space(byte: int) -> bool:
     return byte == 0x20 or 0x09 <= byte <= 0x0D
-
-
-@njit(cache=True, nogil=True)
-def _is_letter(byte: int) -> bool:
-    return 0x61 <= byte | 0x20 <= 0x7A
 
 
 @njit(cache=True, nogil=True)
@@ -102,12 +84,14 @@ def _is_json(data: Bytes, begin: int, end: int) -> bool:
     byte = data[second]
     if byte == 0x22 or byte == closing:  # "
         return True
-    return closing == 0x5D and (byte in (0x5B, 0x7B, 0x2D) or 0x30 <= byte <= 0x39)  # [ { - and digits
+    return closing == 0x5D and (byte in (0x5B, 0x7B, 0x2D) or is_digit(byte))  # [ { - and digits
 
 
 @njit(cache=True, nogil=True)
 def _is_yaml(data: Bytes, begin: int, end: int) -> bool:
-    """Whether every line that is not indented is a key, an item, a comment or ``---``."""
+    """Whether a text begins with ``%YAML`` or ``---``, and every line not indented is a key, an item or a comment."""
+    if not (stands_folded(data, begin, end, _YAML_START) or stands_folded(data, begin, end, _RULE)):
+        return False
     position = begin
     while position < end:
         byte = data[position]
@@ -141,14 +125,14 @@ def _is_text(data: Bytes, begin: int, end: int) -> bool:
             before, after = data[position - 1], data[position + 1]
             if before in (0x2C, 0x2E, 0x3A, 0x3B, 0x3F, 0x21) and position - 1 > begin:  # , . : ; ? !
                 before = data[position - 2]
-            blanks += (_is_letter(before) or before >= 0x80) and (_is_letter(after) or after >= 0x80)
+            blanks += (is_letter(before) or before >= 0x80) and (is_letter(after) or after >= 0x80)
     return 16 * blanks + 4 * others >= characters
 
 
 @njit(cache=True, nogil=True)
 def _syntax_of(data: Bytes, begin: int, end: int) -> int:
     """Tell a document's syntax by how it begins, or return 0."""
-    if _stands(_BYTE_ORDER_MARK, data, begin, end):
+    if stands_folded(data, begin, end, _BYTE_ORDER_MARK):
         begin += 3
     while begin < end and _is_space(data[begin]):
         begin += 1
@@ -156,11 +140,11 @@ def _syntax_of(data: Bytes, begin: int, end: int) -> int:
         return 0
     first = data[begin]
     if first == 0x3C:  # <
-        if _stands(_XML_START, data, begin, end):
+        if stands_folded(data, begin, end, _XML_START):
             return _XML
-        if _stands(_PHP_START, data, begin, end):
+        if stands_folded(data, begin, end, _PHP_START):
             return _PHP
-        if _stands(_DOCTYPE, data, begin, end) or _stands(_HTML_START, data, begin, end):
+        if stands_folded(data, begin, end, _DOCTYPE) or stands_folded(data, begin, end, _HTML_START):
             return _HTML
     elif first == 0x23 and begin + 1 < end and data[begin + 1] == 0x21:  # #!
         line = begin
@@ -172,7 +156,7 @@ def _syntax_of(data: Bytes, begin: int, end: int) -> int:
     elif first == 0x5B or first == 0x7B:
         if _is_json(data, begin, end):
             return _JSON
-    elif (_stands(_YAML_START, data, begin, end) or _stands(_RULE, data, begin, end)) and _is_yaml(data, begin, end):
+    elif _is_yaml(data, begin, end):
         return _YAML
     return _TEXT if _is_text(data, begin, end) else 0
 
@@ -230,7 +214,7 @@ def _markers(data: Bytes, begin: int, end: int, marks: Bytes, mark_offsets: Offs
     """Count the marks of generated files in the first lines of a text."""
     count = lines = 0
     for position in range(begin, end):
-        byte = _lower(data[position])
+        byte = lower(data[position])
         if byte == 0x0A:
             lines += 1
             if lines == MARKED_LINES:
@@ -238,7 +222,7 @@ def _markers(data: Bytes, begin: int, end: int, marks: Bytes, mark_offsets: Offs
             continue
         for mark in range(len(mark_offsets) - 1):
             start = mark_offsets[mark]
-            if byte == marks[start] and _stands(marks[start : mark_offsets[mark + 1]], data, position, end):
+            if byte == marks[start] and stands_folded(data, position, end, marks[start : mark_offsets[mark + 1]]):
                 count += 1
     return count
 
@@ -265,7 +249,7 @@ def _after_tag(data: Bytes, position: int, end: int) -> int:
 @njit(cache=True, nogil=True)
 def _after_markup(data: Bytes, position: int, end: int) -> int:
     """Return where what ``<`` opens ends: a tag, a script or style with its content, a comment; 0: it opens nothing."""
-    if _stands(_COMMENT, data, position, end):
+    if stands_folded(data, position, end, _COMMENT):
         return min(end, _find(_COMMENT_END, data, position + 4, end) + 3)
     following = data[position + 1] if position + 1 < end else 0
     if following == 0x21 or following == 0x3F:  # <! and <?
@@ -274,15 +258,15 @@ def _after_markup(data: Bytes, position: int, end: int) -> int:
         return min(end, position + 1)
     closes = following == 0x2F
     name = position + 1 + closes
-    if name >= end or not _is_letter(data[name]):
+    if name >= end or not is_letter(data[name]):
         return 0
     after = _after_tag(data, name, end)
     for element in (_SCRIPT, _STYLE):
         stop = name + len(element)
-        if not closes and _stands(element, data, name, end) and (stop == end or not _is_letter(data[stop])):
+        if not closes and stands_folded(data, name, end, element) and (stop == end or not is_letter(data[stop])):
             while after < end:
                 closing = after + 1 < end and data[after] == 0x3C and data[after + 1] == 0x2F
-                if closing and _stands(element, data, after + 2, end):
+                if closing and stands_folded(data, after + 2, end, element):
                     return _after_tag(data, after, end)
                 after += 1
     return after
@@ -304,7 +288,7 @@ def _visible(data: Bytes, begin: int, end: int) -> int:
             after = position + 1
             if after < end and data[after] == 0x23:
                 after += 1
-            while after < end and (_is_letter(data[after]) or 0x30 <= data[after] <= 0x39):
+            while after < end and (is_letter(data[after]) or is_digit(data[after])):
                 after += 1
             if after < end and data[after] == 0x3B and after > position + 1:
                 position = after

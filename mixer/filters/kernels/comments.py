@@ -22,7 +22,8 @@ from mixer.filters.syntax import (
     SPACED,
     Syntaxes,
 )
-from mixer.text.utf8 import Bytes, Offsets
+from mixer.text.ascii import stands
+from mixer.text.utf8 import Bytes, Offsets, count_characters
 
 COMMENT_STATISTICS = ("comment_share",)
 """Columns of ``comment_statistics``."""
@@ -32,17 +33,8 @@ _BEFORE_REGEX = np.frombuffer(b"(,=:[!&|?+", np.uint8)
 _RETURNS = np.frombuffer(b"return", np.uint8)
 
 
-@njit(cache=True, nogil=True)
-def count_characters(data: Bytes, start: int, end: int) -> int:
-    """Count the characters of valid UTF-8."""
-    count = 0
-    for position in range(start, end):
-        count += (data[position] & 0xC0) != 0x80
-    return count
-
-
 @njit(cache=True, nogil=True, inline="always")
-def _stands(mark: Bytes, data: Bytes, position: int, end: int) -> int:
+def _mark_bytes(mark: Bytes, data: Bytes, position: int, end: int) -> int:
     """Return the length of a zero-padded mark if it stands at a position, else 0."""
     length = 0
     while length < len(mark) and mark[length]:
@@ -58,7 +50,7 @@ def _after_block(data: Bytes, position: int, end: int, close: Bytes) -> int:
     first = close[0]
     while position < end:
         if data[position] == first:
-            length = _stands(close, data, position, end)
+            length = _mark_bytes(close, data, position, end)
             if length:
                 return position + length
         position += 1
@@ -142,7 +134,7 @@ def _begins_regex(data: Bytes, begin: int, position: int, end: int) -> bool:
         if data[before] == mark:
             return True
     word = before - len(_RETURNS) + 1
-    return word >= begin and _stands(_RETURNS, data, word, end) > 0
+    return word >= begin and stands(data, word, end, _RETURNS)
 
 
 @njit(cache=True, nogil=True)
@@ -165,13 +157,13 @@ def comment_characters(
         if action & BLOCK:
             for place in range(len(blocks)):
                 if blocks[place, 0, 0] == byte:
-                    length = _stands(blocks[place, 0], data, position, end)
+                    length = _mark_bytes(blocks[place, 0], data, position, end)
                     if length:
                         after = _after_block(data, position + length, end, blocks[place, 1])
                         break
         if not after and action & LINE:
             for place in range(len(lines)):
-                if lines[place, 0] == byte and _stands(lines[place], data, position, end):
+                if lines[place, 0] == byte and _mark_bytes(lines[place], data, position, end):
                     spaced = position == begin or data[position - 1] <= _BLANK or not traits & SPACED
                     if spaced:
                         after = _line_end(data, position, end)

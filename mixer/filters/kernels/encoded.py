@@ -13,8 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixer.filters.kernels.comments import count_characters
-from mixer.text.utf8 import Bytes, Offsets
+from mixer.text.utf8 import Bytes, Offsets, count_characters
 
 ENCODED_STATISTICS = ("longest_encoded", "encoded_share")
 """Columns of ``encoded_statistics``."""

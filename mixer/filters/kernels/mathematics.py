@@ -10,6 +10,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from mixer.text.ascii import is_digit, is_letter, stands
 from mixer.text.utf8 import Bytes, Offsets, buffers
 
 MATH_STATISTICS = ("latex_commands", "command_share", "formula_share")
@@ -25,19 +26,6 @@ ENVIRONMENTS = buffers(
 _LONGEST = 4000  # bytes; what is not closed within them is no formula
 _BEGIN = np.frombuffer(b"\\begin{", np.uint8)
 _END = np.frombuffer(b"\\end{", np.uint8)
-
-
-@njit(cache=True, nogil=True)
-def _letter(byte: int) -> bool:
-    return 0x61 <= (byte | 0x20) <= 0x7A
-
-
-@njit(cache=True, nogil=True)
-def _stands(data: Bytes, position: int, end: int, words: Bytes, start: int, stop: int) -> bool:
-    """Whether ``words[start:stop]`` stands at ``position``."""
-    if position + stop - start > end:
-        return False
-    return bool(np.all(data[position : position + stop - start] == words[start:stop]))
 
 
 @njit(cache=True, nogil=True)
@@ -59,7 +47,7 @@ def _dollar_closes(data: Bytes, position: int, end: int) -> int:
         if byte == 0x24:
             if double:
                 return here + 2 if here + 1 < limit and data[here + 1] == 0x24 and here > start else position
-            digit = here + 1 < end and 0x30 <= data[here + 1] <= 0x39
+            digit = here + 1 < end and is_digit(data[here + 1])
             return position if data[here - 1] <= 0x20 or digit else here + 1
         here += 1
     return position
@@ -83,20 +71,20 @@ def _command_closes(
             here += 1
         return position
     name = position + len(begin)
-    if not _stands(data, position, end, begin, 0, len(begin)):
+    if not stands(data, position, end, begin):
         return position
     for environment in range(len(places) - 1):
         start, stop = places[environment], places[environment + 1]
         after = name + stop - start
         starred = after < end and data[after] == 0x2A
-        if not _stands(data, name, end, environments, start, stop) or after + starred >= end:
+        if not stands(data, name, end, environments[start:stop]) or after + starred >= end:
             continue
         if data[after + starred] != 0x7D:
             continue
         for here in range(after, limit):
-            if data[here] == 0x5C and _stands(data, here, end, finish, 0, len(finish)):
+            if data[here] == 0x5C and stands(data, here, end, finish):
                 named = here + len(finish)
-                if _stands(data, named, end, data, name, after + starred + 1):
+                if stands(data, named, end, data[name : after + starred + 1]):
                     return named + after + starred + 1 - name
         return position
     return position
@@ -153,7 +141,7 @@ def math_statistics(
                     formula += until > position
                     inside = max(inside, until)
                 after = position + 1
-                while after < end and _letter(data[after]):
+                while after < end and is_letter(data[after]):
                     after += 1
                 if after - position > 2:
                     commands += 1

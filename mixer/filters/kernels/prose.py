@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mixer.filters.kernels.lines import ends_line
 from mixer.filters.kernels.tables import count_duplicates, largest, new_table
+from mixer.text.ascii import is_letter, stands_folded
 from mixer.text.characters import CLASSES, LETTER, MARK, NUMBER, SPACE, Classes
 from mixer.text.hashing import xxh64
 from mixer.text.utf8 import Bytes, Offsets, decode
@@ -77,17 +78,12 @@ KINDS = _kinds()
 PACKED_TITLES = np.array([int.from_bytes(title.encode()) for title in TITLES], np.int64)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _is_letter(byte: int) -> bool:
-    return 0x61 <= byte | 0x20 <= 0x7A
-
-
 @njit(cache=True, nogil=True)
 def _abbreviates(data: Bytes, begin: int, stop: int, classes: Classes, titles: NDArray[np.int64]) -> bool:
     """Whether the full stop at ``stop`` comes after a single letter or a title."""
     first = stop
     word = np.int64(0)
-    while first > begin and stop - first < 5 and _is_letter(data[first - 1]):
+    while first > begin and stop - first < 5 and is_letter(data[first - 1]):
         first -= 1
         word |= np.int64(data[first]) << (8 * (stop - first - 1))
     if first > begin:
@@ -134,13 +130,7 @@ def _goes_on(data: Bytes, position: int, end: int, classes: Classes) -> bool:
 def _is_lorem_ipsum(data: Bytes, begin: int, end: int, position: int) -> bool:
     """Whether the ``p`` of ``lorem ipsum``, in any case, stands at ``position``."""
     start = position - 7
-    if start < begin or start + len(_LOREM) > end:
-        return False
-    for place in range(len(_LOREM)):
-        byte = data[start + place]
-        if (byte | 0x20 if _is_letter(byte) else byte) != _LOREM[place]:
-            return False
-    return True
+    return start >= begin and stands_folded(data, start, end, _LOREM)
 
 
 @njit(cache=True, nogil=True)

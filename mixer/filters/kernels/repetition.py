@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mixer.filters.kernels.tables import Keys, Table, count_duplicates, keep_repeating, largest, name_keys, new_table
 from mixer.text.characters import SPACE, Classes
 from mixer.text.hashing import xxh64
-from mixer.text.utf8 import Bytes, Offsets, decode
+from mixer.text.utf8 import Bytes, Offsets, count_characters, decode
 
 DUPLICATE_STATISTICS = (
     "duplicate_lines",
@@ -179,9 +179,7 @@ def duplicate_statistics(
     table = new_table(size)
     for index in range(len(rows)):
         begin, end = offsets[rows[index]], offsets[rows[index] + 1]
-        text_length = 0
-        for position in range(begin, end):
-            text_length += (data[position] & 0xC0) != 0x80
+        text_length = count_characters(data, begin, end)
         if text_length == 0:
             continue
         parts, duplicates, characters = _duplicates(data, begin, end, 1, keys, lengths, table)

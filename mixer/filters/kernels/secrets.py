@@ -13,7 +13,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixer.filters.kernels import bytes as b
-from mixer.filters.kernels.bytes import ByteClasses, byte_at, equals, run_end
+from mixer.filters.kernels.bytes import ByteClasses, byte_at, run_end
+from mixer.text.ascii import stands
 from mixer.text.utf8 import Bytes, Offsets
 
 Shape: TypeAlias = Literal["token", "value", "around", "jwt", "pem"]
@@ -156,17 +157,6 @@ def anchor_bytes() -> list[int]:
 
 
 @njit(cache=True, nogil=True)
-def _spells(data: Bytes, position: int, end: int, word: tuple[int, ...]) -> bool:
-    """Whether a word stands at a position."""
-    if position + len(word) > end:
-        return False
-    same = 0
-    while same < len(word) and data[position + same] == word[same]:
-        same += 1
-    return same == len(word)
-
-
-@njit(cache=True, nogil=True)
 def _real(data: Bytes, start: int, stop: int) -> bool:
     """Whether a key is none that was made up for documentation."""
     low = high = np.uint64(0)  # which of the 128 ASCII characters occur
@@ -176,7 +166,7 @@ def _real(data: Bytes, start: int, stop: int) -> bool:
             low |= np.uint64(1) << np.uint64(char)
         else:
             high |= np.uint64(1) << np.uint64(char - 64)
-        if _spells(data, i, stop, _EXAMPLE):
+        if stands(data, i, stop, _EXAMPLE):
             return False
     different = 0
     while low:
@@ -209,10 +199,10 @@ def _names_private_key(data: Bytes, position: int, end: int) -> int:
     stop = position
     while stop < end and stop - position < 60 and (0x41 <= data[stop] <= 0x5A or data[stop] == 0x20):
         stop += 1
-    if not _spells(data, stop, end, _HYPHENS):
+    if not stands(data, stop, end, _HYPHENS):
         return 0
     for i in range(position, stop):
-        if _spells(data, i, stop, _PRIVATE_KEY):
+        if stands(data, i, stop, _PRIVATE_KEY):
             return stop + 5
     return 0
 
@@ -230,10 +220,10 @@ def _pem(data: Bytes, start: int, end: int, classes: ByteClasses) -> int:
         after = run_end(data, position, end, classes, b.BASE64)
         if after - position >= PEM_LINE:
             found = lines = after
-        elif found and _spells(data, position, end, _LAST_LINE):
+        elif found and stands(data, position, end, _LAST_LINE):
             stop = _names_private_key(data, position + 9, end)
             return stop if stop else found
-        elif _spells(data, position, end, _FIRST_LINE):
+        elif stands(data, position, end, _FIRST_LINE):
             break
         position = max(after, position + 1)
     return found
@@ -261,7 +251,7 @@ def secret(
         if literal[at - 1] != data[position - 1] or literal[at] != data[position]:
             break
         start = position - at
-        if equals(data, start, begin, end, literal):
+        if start >= begin and stands(data, start, end, literal):
             stop = start + len(literal)
             shape, kind, fewest, most = tables.shapes[form], tables.kinds[form], tables.fewest[form], tables.most[form]
             after = 0
