@@ -5,11 +5,11 @@ the nearest valid spelling. Nothing is parsed and ignored.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mixer.errors import RecipeError, did_you_mean
 from mixer.mixture.weightfile import read_weights
 from mixer.recipe import Recipe
+from mixer.written import StrictLoader, read_keys, worded
 
 DEFAULT_RECIPE = "quickstart"
 
@@ -78,14 +79,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> LoadedRecip
         Anything in it is unknown or impossible; all faults are listed together.
     """
     path = recipe_path(name_or_path)
-    try:
-        tree = yaml.load(path.read_text("utf-8"), Loader=_StrictLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} is not valid YAML: {error}", "correct the file at the position named") from error
-    if not isinstance(tree, dict):
-        raise RecipeError(
-            f"{path} is no recipe: it must be a mapping of keys", f"see `mixer recipe show {DEFAULT_RECIPE}`"
-        )
+    tree = read_keys(path, "recipe", f"see `mixer recipe show {DEFAULT_RECIPE}`")
     for override in overrides:
         _override(tree, override)
     _read_weights(tree, path.parent)
@@ -103,8 +97,7 @@ def check(tree: Mapping[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        faults = "\n".join(f"  - {fault}" for fault in _faults(error, tree))
-        raise RecipeError(f"{where}:\n{faults}", "`mixer recipe schema` lists every key and its meaning") from error
+        raise worded(error, tree, Recipe, where, "`mixer recipe schema` lists every key and its meaning") from error
 
 
 def _read_weights(tree: dict[str, Any], root: Path) -> None:
@@ -114,30 +107,13 @@ def _read_weights(tree: dict[str, Any], root: Path) -> None:
         mixture["weights"] = read_weights(root / file)
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, of which plain YAML silently takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def _override(tree: dict[str, Any], override: str) -> None:
     """Set one dotted key of the parsed recipe."""
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise RecipeError(f"--set {override!r} is not of the form key=value", "for example --set mixture.seed=7")
     try:
-        value = yaml.load(text, Loader=_StrictLoader)
+        value = yaml.load(text, Loader=StrictLoader)
     except yaml.YAMLError as error:
         raise RecipeError(
             f"--set {override!r}: the value is not valid YAML", "quote it, for example 'key=\"a: b\"'"
@@ -177,51 +153,3 @@ def _keys(dotted: str) -> list[str]:
         group, slash, name = rule.partition(".")
         return [*outer, group, name] if "/" in group and slash else [*outer, rule]
     return dotted.split(".")
-
-
-def _faults(error: ValidationError, tree: Any) -> Iterable[str]:
-    """Say each of pydantic's complaints as key, cause and nearest spelling."""
-    for fault in error.errors():
-        location = _spell(fault["loc"], tree)
-        if fault["type"] == "extra_forbidden":
-            unknown = str(fault["loc"][-1])
-            yield f"{location}: unknown key{did_you_mean(unknown, _siblings(fault['loc']))}"
-        elif fault["type"] == "missing":
-            yield f"{location}: is missing"
-        else:
-            message = fault["msg"].removeprefix("Value error, ")
-            yield f"{location}: {message}" if location else message
-
-
-def _spell(location: Sequence[int | str], tree: Any) -> str:
-    """Write a location as the user would type it, sources by name."""
-    parts: list[str] = []
-    for part in location:
-        name = (
-            tree[part].get("name")
-            if isinstance(part, int) and _has(tree, part) and isinstance(tree[part], dict)
-            else None
-        )
-        parts.append(str(name or part))
-        tree = tree[part] if _has(tree, part) else None
-    return ".".join(parts)
-
-
-def _has(tree: Any, part: int | str) -> bool:
-    return (isinstance(tree, dict) and part in tree) or (
-        isinstance(tree, list) and isinstance(part, int) and part < len(tree)
-    )
-
-
-def _siblings(location: Sequence[int | str]) -> list[str]:
-    """List the keys that are known where an unknown one was found."""
-    model: Any = Recipe
-    for part in location[:-1]:
-        if isinstance(part, int):
-            continue
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            continue
-        nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if hasattr(kind, "model_fields")]
-        model = nested[0] if nested else None
-    return list(getattr(model, "model_fields", {}))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mixer.errors import RecipeError, did_you_mean
-from mixer.sources.fields import LINE_BREAK, TextRule, metadata_value
+from mixer.sources.fields import LINE_BREAK, TextRule, metadata_value, whole_value
 from mixer.sources.rows import Rows
 from mixer.sources.settings import SourceSettings
 
@@ -47,7 +47,8 @@ def select(schema: pa.Schema, source: SourceSettings, file: str) -> Selection:
         A column is missing, or a text column holds no text; the columns that exist are named.
     """
     ways = {}
-    for name in (*source.text_rule.fields, *source.metadata):
+    wanted = schema.names if source.text_rule.is_whole else source.text_rule.fields
+    for name in (*wanted, *source.metadata):
         way = _way(schema, name)
         if way is None:
             known = _names(schema)
@@ -68,13 +69,16 @@ def select(schema: pa.Schema, source: SourceSettings, file: str) -> Selection:
                 f"source {source.name!r}: column {name!r} of {file} holds {kind}, not text",
                 f"columns that hold text: {', '.join(texts) or 'none'}",
             )
-    text = tuple(ways[name] for name in source.text_rule.fields)
+    text = tuple(ways[name] for name in wanted)
     return Selection(source.text_rule, text, {name: ways[name] for name in source.metadata})
 
 
 def rows(batch: pa.RecordBatch, selection: Selection, first: int) -> Rows:
     """Turn a stretch of a table into rows; ``first`` is the index of its first row in the file."""
     numbers = np.arange(first, first + len(batch), dtype=np.int64)
+    if selection.rule.is_whole:
+        texts = pa.array([whole_value(record) for record in batch.to_pylist()], pa.large_string())
+        return Rows(numbers, texts, {}, "row", numbers, is_utf8=True)
     parts = [_texts(_column(batch, way)) for way in selection.text]
     texts = parts[0] if selection.rule.is_plain else _joined(parts, selection.rule.literals)
     metadata = {name: _strings(_column(batch, way)) for name, way in selection.metadata.items()}

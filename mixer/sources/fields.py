@@ -29,6 +29,11 @@ class TextRule:
     literals: tuple[str, ...]
 
     @property
+    def is_whole(self) -> bool:
+        """Whether the text is the whole record as JSON, which no recipe can ask for (see ``RecordSettings``)."""
+        return not self.fields
+
+    @property
     def is_plain(self) -> bool:
         """Whether the text is one field as it is."""
         return len(self.fields) == 1 and not any(self.literals)
@@ -39,6 +44,10 @@ class TextRule:
         for value, literal in zip(values, self.literals[1:], strict=True):
             parts += (value, literal)
         return "".join(parts)
+
+
+WHOLE = TextRule((), ("",))
+"""The text is the whole record as JSON."""
 
 
 def parse_text(text: str) -> TextRule:
@@ -128,6 +137,20 @@ def metadata_value(value: Any) -> str | None:
     except UnicodeEncodeError as error:
         raise UnreadableError(f"metadata holds half a surrogate pair (character {error.start})") from None
     return text
+
+
+def whole_value(record: Any) -> str:
+    """Write a whole record as JSON; what JSON cannot spell becomes null (nan) or text (dates, and what is unknown).
+
+    Raises
+    ------
+    UnreadableError
+        A string holds half a surrogate pair.
+    """
+    try:
+        return msgspec.json.encode(record, enc_hook=str).decode()
+    except UnicodeEncodeError as error:
+        raise UnreadableError(f"a field holds half a surrogate pair (character {error.start})") from None
 
 
 def kind_of(value: Any) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mixer.sources.fields import LINE_BREAK, UnreadableError, lookup, metadata_value, text_value
+from mixer.sources.fields import LINE_BREAK, UnreadableError, lookup, metadata_value, text_value, whole_value
 from mixer.sources.rows import Rejected, Rows
 from mixer.sources.settings import SourceSettings
 
@@ -38,7 +38,8 @@ class Objects:
         self._metadata = source.metadata
         self._unit = unit
         self._undecodable = undecodable
-        self._struct = None if any("." in name for name in (*self._rule.fields, *self._metadata)) else self._wanted()
+        dotted = any("." in name for name in (*self._rule.fields, *self._metadata))
+        self._struct = None if dotted or self._rule.is_whole else self._wanted()
 
     def _wanted(self) -> Callable[[bytes], Any]:
         """Build the decoder of a struct with one attribute a wanted field: ``f0``, ``f1``, ..."""
@@ -106,7 +107,10 @@ class Objects:
         for number, value in enumerate(values):
             try:
                 record = self._decoded(value)
-                text = self._rule.join([text_value(lookup(record, name), name) for name in self._rule.fields])
+                if self._rule.is_whole:
+                    text = whole_value(record)
+                else:
+                    text = self._rule.join([text_value(lookup(record, name), name) for name in self._rule.fields])
                 carried = [metadata_value(lookup(record, name)) for name in self._metadata]
             except UnreadableError as error:
                 rejected.append(Rejected(first + number, f"{self._unit} {positions[number]}", str(error)))

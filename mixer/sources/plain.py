@@ -21,8 +21,13 @@ def check(source: SourceSettings, file: str) -> None:
     Raises
     ------
     RecipeError
-        ``text`` or ``metadata`` names a field that plain text does not have.
+        ``text`` or ``metadata`` names a field that plain text does not have, or whole records are wanted.
     """
+    if source.text_rule.is_whole:
+        raise RecipeError(
+            f"source {source.name!r}: {file} is plain text, which has no records with fields",
+            "name files of JSON Lines, JSON, Parquet, Arrow IPC, CSV or TSV",
+        )
     if source.text != FIELD or source.metadata:
         named = source.text if source.text != FIELD else source.metadata[0]
         raise RecipeError(

@@ -75,6 +75,7 @@ def _screened(piece: Piece, source: SourceSettings, reject: Reject) -> Iterator[
     with Stream(piece.file, source, reject) as stream:
         kind = sniffed(stream)
         if kind in ("html", "warc"):
+            warc.check(source, piece.file.path, html.FIELDS if kind == "html" else warc.FIELDS)
             yield from map(screen, html.read(stream) if kind == "html" else warc.read(stream))
         else:
             yield from _documents(_sequential(stream, kind), source)

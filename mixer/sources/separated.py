@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mixer.errors import RecipeError, did_you_mean
-from mixer.sources.fields import UnreadableError
+from mixer.sources.fields import UnreadableError, whole_value
 from mixer.sources.jsonl import blocks
 from mixer.sources.rows import Rejected, Rows
 from mixer.sources.streams import Stream
@@ -127,7 +127,8 @@ def header(stream: Stream, kind: Kind) -> tuple[list[str], Iterator[tuple[int, l
         if isinstance(first, UnreadableError):
             raise stream.error(f"the header cannot be read: {first}", "correct it, or name the `columns`")
         names = [name.strip() for name in first]
-    for wanted in (*source.text_rule.fields, *source.metadata):
+    fields = names if source.text_rule.is_whole else source.text_rule.fields
+    for wanted in (*fields, *source.metadata):
         if names.count(wanted) != 1:
             what = "no column" if wanted not in names else "more than one column"
             raise RecipeError(
@@ -143,9 +144,9 @@ def read(stream: Stream, kind: Kind) -> Iterator[Rows]:
         return
     source = stream.source
     names, found = header(stream, kind)
-    text_at = [names.index(name) for name in source.text_rule.fields]
+    text_at = [names.index(name) for name in (names if source.text_rule.is_whole else source.text_rule.fields)]
     metadata_at = [names.index(name) for name in source.metadata]
-    stretch = _Stretch(stream)
+    stretch = _Stretch(stream, names)
     for record, (line, fields) in enumerate(found):
         if isinstance(fields, UnreadableError):
             stretch.reject(record, line, str(fields))
@@ -155,15 +156,16 @@ def read(stream: Stream, kind: Kind) -> Iterator[Rows]:
             stretch.add(record, line, [fields[at] for at in text_at], [fields[at] for at in metadata_at])
         if stretch.size >= STRETCH:
             yield stretch.rows()
-            stretch = _Stretch(stream)
+            stretch = _Stretch(stream, names)
     yield stretch.rows()
 
 
 class _Stretch:
     """Rows in the making."""
 
-    def __init__(self, stream: Stream) -> None:
-        self._names = stream.source.metadata
+    def __init__(self, stream: Stream, names: list[str]) -> None:
+        self._names = names
+        self._carried = stream.source.metadata
         self._rule = stream.source.text_rule
         self._records: list[int] = []
         self._lines: list[int] = []
@@ -174,7 +176,9 @@ class _Stretch:
 
     def add(self, record: int, line: int, values: list[str], metadata: list[str]) -> None:
         """Take a record's text fields and metadata."""
-        text = self._rule.join(values)
+        text = (
+            whole_value(dict(zip(self._names, values, strict=True))) if self._rule.is_whole else self._rule.join(values)
+        )
         self._records.append(record)
         self._lines.append(line)
         self._texts.append(text)
@@ -188,7 +192,7 @@ class _Stretch:
 
     def rows(self) -> Rows:
         """Return what was taken."""
-        columns = {name: [row[at] for row in self._metadata] for at, name in enumerate(self._names)}
+        columns = {name: [row[at] for row in self._metadata] for at, name in enumerate(self._carried)}
         return Rows(
             np.asarray(self._records, np.int64),
             pa.array(self._texts, pa.large_string()),

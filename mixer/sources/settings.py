@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mixer.errors import did_you_mean
-from mixer.sources.fields import TextRule, parse_text
+from mixer.sources.fields import WHOLE, TextRule, parse_text
 
 Format = Literal["auto", "jsonl", "json", "parquet", "arrow", "text", "csv", "tsv", "html", "warc"]
 Records = Literal["file", "line", "paragraph"]
@@ -179,3 +179,12 @@ class SourceSettings(BaseModel):
         kept = {"text", "metadata", "format", "html", "encoding", "records", "columns"}
         kept |= {"allow_truncated", "datasets"}
         return self.model_dump(mode="json", include=kept)
+
+
+class RecordSettings(SourceSettings):
+    """A source whose records are wanted whole: ``text`` of a batch is each record as JSON, nested values and all."""
+
+    @property
+    def text_rule(self) -> TextRule:
+        """The rule for whole records."""
+        return WHOLE

@@ -55,8 +55,13 @@ def check(source: SourceSettings, file: str, known: tuple[str, ...] = FIELDS) ->
     Raises
     ------
     RecipeError
-        ``text`` names a field, or ``metadata`` one that pages do not have.
+        ``text`` names a field, or ``metadata`` one that pages do not have, or whole records are wanted.
     """
+    if source.text_rule.is_whole:
+        raise RecipeError(
+            f"source {source.name!r}: {file} holds web pages, which are no records with fields",
+            "name files of JSON Lines, JSON, Parquet, Arrow IPC, CSV or TSV",
+        )
     if source.text != "text":
         raise RecipeError(
             f"source {source.name!r}: {file} holds web pages, which have no fields such as {source.text!r}",
