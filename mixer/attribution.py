@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mixer import storage
 from mixer.directory import documents_of
 from mixer.documents import METADATA
 from mixer.errors import UsageError
 from mixer.manifest import Dataset, Manifest, read
+from mixer.storage import Root
 
 NOT_STATED = "not stated"
 LICENCES = 40
@@ -36,7 +38,7 @@ class Licences:
     tokens: Counter[str] = field(default_factory=Counter)
 
 
-def attribution(directory: Path, documents: Path | None = None) -> str:
+def attribution(directory: Root, documents: Root | None = None) -> str:
     """Return the page for a finished build.
 
     Parameters
@@ -59,15 +61,15 @@ def attribution(directory: Path, documents: Path | None = None) -> str:
             "name the build that it was mixed from with --documents",
         )
     read_from = [entry for entry in manifest.datasets if entry.samples]
-    licences = {entry.prefix: licences_of(folder / "train" / Path(entry.prefix).name) for entry in read_from}
+    licences = {entry.prefix: licences_of(folder / "train" / PurePosixPath(entry.prefix).name) for entry in read_from}
     return "\n".join([*_head(manifest), *_sources(read_from, licences), *_by_licence(read_from, licences), ""])
 
 
-def licences_of(folder: Path) -> Licences:
+def licences_of(folder: Root) -> Licences:
     """Count the documents of a dataset by licence: what any carried column of that name says, the first that does."""
     found = Licences()
-    for path in sorted(folder.glob("*.parquet")):
-        with pq.ParquetFile(path) as file:
+    for path in (folder / name for name in sorted(storage.files(folder)) if name.endswith(".parquet")):
+        with pq.ParquetFile(storage.seekable(path)) as file:
             columns = [name for name in file.schema_arrow.names if name.startswith(METADATA) and _COLUMN.search(name)]
             for batch in file.iter_batches(columns=["tokens", *columns], use_threads=False):
                 said = pc.coalesce(*(_said(batch[name]) for name in columns), pa.scalar(NOT_STATED))

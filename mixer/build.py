@@ -33,6 +33,7 @@ from mixer.prepare import Prepare
 from mixer.recipe import Recipe
 from mixer.report import NAME, tallies
 from mixer.report.page import report
+from mixer.storage import Root
 from mixer.tokenize.encode import warm
 from mixer.tokenize.join import DATASETS, Join, finalize, remove_damaged
 from mixer.tokenize.stage import Tokenize
@@ -46,7 +47,7 @@ PRELOAD = ("mixer.prepare", "mixer.tokenize.stage", "mixer.tokenize.join")
 class Result:
     """What a build has done: where it stands, the mixture and its proof, and what every stage counted."""
 
-    out: Path
+    out: Root
     recipe: Recipe
     manifest: Manifest
     mixture: Mixture
@@ -57,7 +58,7 @@ class Result:
     notes: Sequence[str]
 
 
-def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
+def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
     """Do what is planned, or what is missing of it, in the directory ``out``.
 
     Raises
@@ -101,7 +102,7 @@ def build(planned: Plan, out: Path, workers: int, display: Display) -> Result:
     return Result(out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports, notes)
 
 
-def write_report(out: Path) -> None:
+def write_report(out: Root) -> None:
     """Write the page about a build."""
     with Outputs(out).open(NAME) as file:
         file.write(report(out).encode())
@@ -119,7 +120,7 @@ def _tokens(joined: Iterable[Receipt]) -> list[int]:
 
 
 def mix(
-    out: Path,
+    out: Root,
     recipe: Recipe,
     settings: MixtureSettings,
     vocabulary: Vocabulary,
@@ -175,7 +176,7 @@ def mix(
 
 
 def prove(
-    out: Path, engine: LocalEngine, join: Join, joined: Sequence[Receipt], views: Callable[[], object]
+    out: Root, engine: LocalEngine, join: Join, joined: Sequence[Receipt], views: Callable[[], object]
 ) -> VerifyReport:
     """Verify the build, after making anew what has been damaged since an earlier run wrote it: receipts know sizes.
 
@@ -190,7 +191,7 @@ def prove(
         damaged = remove_damaged(out, joined)
         if not damaged:
             raise
-        names = ", ".join(path.relative_to(out).as_posix() for path in damaged)
+        names = ", ".join(damaged)
         engine.display.note(f"note: changed since they were written, so made anew: {names}")
         finalize(out, engine.run(join))
         views()

@@ -1,11 +1,12 @@
-"""How every command ends: the errors a user can meet, shown without a traceback, and the exit codes."""
+"""What all commands have in common: how a build directory is named, and how errors end them, without a traceback."""
 
 import errno
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from mixer.errors import MixerError, UsageError
+from mixer.storage import Root, at, local_only, trouble
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -13,6 +14,24 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage, recipe or directory; 3 the mixture is infeasible; 4 a promise is "
     "broken; 130 interrupted."
 )
+
+
+class BuildDirectory(click.ParamType[Root]):
+    """A build directory: a path, or the URL of one in an object store, which commands that need a disk refuse."""
+
+    name = "directory"
+
+    def __init__(self, *, local: bool = False) -> None:
+        self._local = local
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Root:
+        """Take what the user wrote, or a default."""
+        root = at(value) if isinstance(value, str) else value
+        return local_only(root, f"`mixer {ctx.info_name}`" if ctx else "this command") if self._local else root
+
+
+BUILD = BuildDirectory()
+LOCAL_BUILD = BuildDirectory(local=True)
 
 
 class ShownGroup(click.Group):
@@ -23,10 +42,7 @@ class ShownGroup(click.Group):
         try:
             return super().invoke(ctx)
         except MixerError as error:
-            click.secho(f"error: {error.message}", fg="red", err=True)
-            if error.remedy:
-                click.echo(f"  remedy: {error.remedy}", err=True)
-            ctx.exit(error.exit_code)
+            _show(error, ctx)
         except OSError as error:
             if error.errno not in NOT_ALLOWED:
                 raise
@@ -36,3 +52,14 @@ class ShownGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted: the same command goes on where this one stopped", err=True)
             ctx.exit(INTERRUPTED)
+        except Exception as error:
+            if (found := trouble(error)) is None:
+                raise
+            _show(found, ctx)
+
+
+def _show(error: MixerError, ctx: click.Context) -> NoReturn:
+    click.secho(f"error: {error.message}", fg="red", err=True)
+    if error.remedy:
+        click.echo(f"  remedy: {error.remedy}", err=True)
+    ctx.exit(error.exit_code)

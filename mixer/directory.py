@@ -4,23 +4,29 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from upath import UPath
+
+from mixer import storage
+from mixer.engine.lease import LOCK
 from mixer.engine.lock import lock
 from mixer.engine.outputs import Outputs
 from mixer.errors import UsageError
 from mixer.manifest import NAME, Manifest, read
+from mixer.storage import Root, is_local
 
 RECIPE = "run/recipe"
 """Names the recipe whose build a directory holds, before there is a ``mixture.json``."""
 
 
-def claim(out: Path, recipe: str) -> None:
+def claim(out: Root, recipe: str) -> None:
     """Make sure that ``out`` is free, or holds a build of the recipe of this name.
 
     Raises
     ------
     UsageError
-        Something else is there.
+        Something else is there, or the store does not answer.
     """
+    storage.check_reachable(out)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file, not a directory", "choose another directory with --out")
     if not out.exists() or not any(out.iterdir()):
@@ -40,15 +46,19 @@ def claim(out: Path, recipe: str) -> None:
         )
 
 
-def mark(out: Path, recipe: str) -> None:
+def mark(out: Root, recipe: str) -> None:
     """Write down whose build this is; hold the lock of ``out``."""
     with Outputs(out).open(RECIPE) as file:
         file.write(f"{recipe}\n".encode())
 
 
-def sweep(out: Path, written: Collection[str]) -> None:
+def sweep(out: Root, written: Collection[str]) -> None:
     """Remove documents that no receipt lists, left by an interrupted build under other settings, and empty folders."""
     for folder in ("documents", "dropped", "rejected"):
+        if not is_local(out):
+            there = (f"{folder}/{name}" for name in storage.files(out / folder))
+            storage.remove(out / path for path in there if path not in written)
+            continue
         for path in [*sorted((out / folder).rglob("*"), reverse=True), out / folder]:  # a folder after what is in it
             if path.is_file() and path.relative_to(out).as_posix() not in written:
                 path.unlink()
@@ -56,7 +66,7 @@ def sweep(out: Path, written: Collection[str]) -> None:
                 path.rmdir()
 
 
-def documents_of(out: Path, manifest: Manifest, other: Path | None) -> Path | None:
+def documents_of(out: Root, manifest: Manifest, other: Root | None) -> Root | None:
     """Return the folder that holds the kept documents of a build, or None: another mixture of its datasets has none.
 
     Parameters
@@ -77,7 +87,7 @@ def documents_of(out: Path, manifest: Manifest, other: Path | None) -> Path | No
     return folder if folder.is_dir() else None
 
 
-def clean(out: Path) -> int:
+def clean(out: Root) -> int:
     """Remove scratch files and datasets of earlier mixtures from a finished build; return the bytes freed.
 
     Raises
@@ -86,6 +96,8 @@ def clean(out: Path) -> int:
         There is no finished build in ``out``, or one is being made.
     """
     manifest = read(out)
+    if not is_local(out):
+        return _clean_store(out, manifest)
     with lock(out):
         stale = [path for path in (out / "megatron").iterdir() if path.is_dir() and path.name not in manifest.folders]
         before = disk_usage(out)
@@ -97,6 +109,19 @@ def clean(out: Path) -> int:
         else:
             shutil.rmtree(out / "run")
     return before - disk_usage(out)
+
+
+def _clean_store(out: UPath, manifest: Manifest) -> int:
+    """Do the same in an object store, which knows no folders."""
+    with lock(out):
+        there = storage.files(out)
+        kept = tuple(f"megatron/{name}/" for name in manifest.folders)
+        stale = [path for path in there if path.startswith("megatron/") and path.count("/") > 1]
+        stale = [path for path in stale if not path.startswith(kept)]
+        stale += [path for path in there if path.startswith("run/") and path != LOCK]
+        storage.remove(out / path for path in stale)
+        shutil.rmtree(storage.workplace(out) / "logs", ignore_errors=True)
+    return sum(there[path] for path in stale)
 
 
 def disk_usage(folder: Path) -> int:

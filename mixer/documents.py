@@ -22,7 +22,6 @@ column                    type            meaning
 
 from collections.abc import Iterable, Iterator, Sequence
 from io import RawIOBase
-from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
@@ -30,6 +29,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from mixer import storage
+from mixer.storage import Root
 
 BATCH_BYTES = 2 << 20
 """Text bytes after which a reader closes a batch: large enough that a batch's fixed costs vanish (2 ms), small enough
@@ -146,10 +148,10 @@ def read_parquet(file: str | IO[bytes], columns: list[str] | None = None) -> Ite
             yield from parquet.read_row_group(group, columns=columns, use_threads=False).to_batches()
 
 
-def read_rows(file: str | Path, rows: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(file: Root, rows: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read whole documents of a file by their places, in order, from the row groups that hold them."""
     remaining, start = sorted(rows), 0
-    with pq.ParquetFile(file) as parquet:
+    with pq.ParquetFile(storage.seekable(file)) as parquet:
         for group in range(parquet.num_row_groups):
             stop = start + parquet.metadata.row_group(group).num_rows
             if here := [row for row in remaining if start <= row < stop]:

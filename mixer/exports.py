@@ -29,12 +29,12 @@ import numpy as np
 import yaml
 
 from mixer.directory import documents_of
-from mixer.engine.outputs import complete
 from mixer.errors import UsageError, did_you_mean
 from mixer.manifest import Dataset, Manifest, read
 from mixer.megatron.indexed import PIECE_DOCUMENTS, IndexFile, read_index, token_dtype
 from mixer.megatron.order import SEED
 from mixer.mixture.export import CACHE, blended, blended_datasets, data_flags, parts_of, read_flags
+from mixer.storage import complete
 
 Files = Iterator[tuple[str, str]]
 """Names and texts."""

@@ -7,12 +7,13 @@ row k of its files in ``documents/``. Neither torch nor megatron-core is needed.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from mixer import storage
 from mixer.directory import documents_of
 from mixer.documents import METADATA, read_rows
 from mixer.errors import BrokenPromiseError, MixerError, UsageError
@@ -24,6 +25,7 @@ from mixer.megatron.view import read_view
 from mixer.mixture.checks import tail
 from mixer.mixture.export import ARGS, parts_of, read_blend, read_flags
 from mixer.mixture.export import Part as TrainingPart
+from mixer.storage import Root
 from mixer.tokenize.vocabulary import NAMES, Vocabulary, load_vocabulary
 
 NO_DOCUMENTS = "this mixture has no documents of its own: name the build that it was mixed from with --documents"
@@ -86,7 +88,7 @@ class _Drawn:
 
 
 def locate(
-    directory: Path, step: int, sample: int | None = None, seed: int | None = None, documents: Path | None = None
+    directory: Root, step: int, sample: int | None = None, seed: int | None = None, documents: Root | None = None
 ) -> Located:
     """Find what a step of the training reads.
 
@@ -147,7 +149,7 @@ def _part(manifest: Manifest, step: int) -> tuple[TrainingPart, int]:
     return parts[len(ended)], ended[-1] if ended else 0
 
 
-def _dataset(directory: Path, manifest: Manifest, entry: Dataset) -> tuple[Dataset, NDArray[np.int64] | None]:
+def _dataset(directory: Root, manifest: Manifest, entry: Dataset) -> tuple[Dataset, NDArray[np.int64] | None]:
     """Return the dataset of a prefix, and, if that is a view of it, the numbers of its documents there."""
     listed = {whole.prefix: whole for whole in manifest.datasets}
     if entry.prefix in listed:
@@ -173,7 +175,7 @@ class _Training:
     global_batch: int
 
     @classmethod
-    def of(cls, directory: Path, read_part: TrainingPart, flags: Flags) -> "_Training":
+    def of(cls, directory: Root, read_part: TrainingPart, flags: Flags) -> "_Training":
         """Read the blend of a build, or of one of its phases, whose flags are ``flags``."""
         train = read_blend(directory, read_part.blend)["train"]
         listed = {entry.prefix: entry for entry in read_part.manifest.datasets}
@@ -223,7 +225,7 @@ class _Training:
         return drawn if sample is None else [drawn[sample]]
 
 
-def _number(directory: Path, flags: Flags, flag: str) -> int:
+def _number(directory: Root, flags: Flags, flag: str) -> int:
     try:
         return int(flags[flag][0])
     except (KeyError, IndexError, ValueError) as error:
@@ -240,15 +242,16 @@ def _vocabulary(tokenizer: Tokenizer, flags: Flags) -> Vocabulary | None:
     return vocabulary if vocabulary and vocabulary.byte_exact and vocabulary.sha256 == tokenizer.sha256 else None
 
 
-def _rows(texts: Path | None, dataset: Dataset, index: IndexFile, wanted: Iterable[int]) -> dict[int, Document]:
+def _rows(texts: Root | None, dataset: Dataset, index: IndexFile, wanted: Iterable[int]) -> dict[int, Document]:
     """Read documents of a dataset by their numbers, from the row groups that hold them."""
     if texts is None:
         return {}
-    folder = texts / "train" / Path(dataset.prefix).name
+    folder = texts / "train" / PurePosixPath(dataset.prefix).name
     found: dict[int, Document] = {}
     remaining, start = sorted(wanted), 0
-    for path in sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem)):
-        stop = start + pq.read_metadata(path).num_rows
+    names = (name for name in storage.files(folder) if name.endswith(".parquet"))
+    for path in (folder / name for name in sorted(names, key=lambda name: int(PurePosixPath(name).stem))):
+        stop = start + pq.read_metadata(storage.seekable(path)).num_rows
         here = [number - start for number in remaining if start <= number < stop]
         found.update((start + row, _document(values)) for row, values in read_rows(path, here))
         start = stop
@@ -270,14 +273,16 @@ def _document(row: Mapping[str, object]) -> Document:
 
 
 def _piece(
-    part: Part, prefix: Path, index: IndexFile, rows: Mapping[int, Document], vocabulary: Vocabulary | None
+    part: Part, prefix: Root, index: IndexFile, rows: Mapping[int, Document], vocabulary: Vocabulary | None
 ) -> Piece:
     """Add to a part what is known of its document, and what it spells."""
     tokens, document = int(index.lengths[part.document]), rows.get(part.document)
     if document is None or vocabulary is None:
         return Piece(part, tokens, document, None)
     begin = int(index.ends(part.document, part.document + 1)[0]) - tokens
-    ids = np.memmap(prefix.with_name(prefix.name + ".bin"), index.dtype, "r")[begin : begin + part.last]
+    size = index.dtype.itemsize
+    read = storage.piece(prefix.with_name(prefix.name + ".bin"), begin * size, (begin + part.last) * size)
+    ids = np.frombuffer(read, index.dtype)
     first = int(vocabulary.token_bytes[ids[: part.first]].sum())
     last = first + int(vocabulary.token_bytes[ids[part.first :]].sum())
     return Piece(part, tokens, document, document.text.encode()[first:last].decode(errors="replace"))

@@ -7,7 +7,6 @@ file and ``/``-separated, so that a build can be moved.
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -15,6 +14,7 @@ import xxhash
 from msgspec import Meta
 
 from mixer.errors import BrokenPromiseError, UsageError
+from mixer.storage import Root
 
 NAME = "mixture.json"
 FORMAT = 1
@@ -227,7 +227,7 @@ def encode(manifest: Manifest) -> bytes:
     return f"{text}\n".encode()
 
 
-def read(build_dir: Path) -> Manifest:
+def read(build_dir: Root) -> Manifest:
     """Read the ``mixture.json`` of a build.
 
     Raises

@@ -7,13 +7,12 @@ follow. Imports none of the stages, so that a command is there at once.
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from mixer.engine.lock import lock
-from mixer.engine.outputs import TEMPORARY, Outputs, place
+from mixer.engine.outputs import Outputs, place
 from mixer.errors import BrokenPromiseError, UsageError
 from mixer.manifest import NAME, Dataset, Manifest, encode, read
 from mixer.mixture.compose import Counted, compose
@@ -22,6 +21,7 @@ from mixer.mixture.settings import MixtureSettings, unread_with, weights_fault
 from mixer.mixture.views import write_views
 from mixer.mixture.weights import Mixture
 from mixer.report import NAME as REPORT
+from mixer.storage import TEMPORARY, Root, is_local
 
 SUFFIXES: Final = (".bin", ".idx")
 
@@ -30,13 +30,13 @@ SUFFIXES: Final = (".bin", ".idx")
 class Remixed:
     """The new mixture and where it stands; ``copied`` are the bytes of files that could not be linked."""
 
-    out: Path
+    out: Root
     manifest: Manifest
     mixture: Mixture
     copied: int
 
 
-def remix(build_dir: Path, changes: Mapping[str, Any], out: Path | None = None) -> Remixed:
+def remix(build_dir: Root, changes: Mapping[str, Any], out: Root | None = None) -> Remixed:
     """Mix the datasets of a finished build anew.
 
     Parameters
@@ -86,7 +86,7 @@ def remix(build_dir: Path, changes: Mapping[str, Any], out: Path | None = None) 
     return Remixed(target, manifest, mixture, copied)
 
 
-def _changed(build_dir: Path, before: Manifest, changes: Mapping[str, Any]) -> MixtureSettings:
+def _changed(build_dir: Root, before: Manifest, changes: Mapping[str, Any]) -> MixtureSettings:
     """Return the settings of a build with some changed."""
     if before.settings is None:
         raise UsageError(
@@ -128,7 +128,7 @@ def _files(manifest: Manifest) -> list[str]:
     return [f"{entry.prefix}{suffix}" for entry in manifest.entries for suffix in SUFFIXES]
 
 
-def _check_free_for(target: Path, manifest: Manifest) -> None:
+def _check_free_for(target: Root, manifest: Manifest) -> None:
     """Make sure that nothing stands in ``target`` but, perhaps, another mixture of the same datasets."""
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file, not a directory", "choose another directory with --out")
@@ -143,14 +143,21 @@ def _check_free_for(target: Path, manifest: Manifest) -> None:
         )
 
 
-def _link(build_dir: Path, target: Path, files: Iterable[str]) -> int:
+def _link(build_dir: Root, target: Root, files: Iterable[str]) -> int:
     """Make every file appear below ``target`` and return the bytes that had to be copied."""
     copied = 0
     for name in files:
         source, link = build_dir / name, target / name
         if not source.is_file():
             raise BrokenPromiseError(f"{source} is missing", "run the same build command again")
-        if link.exists() and link.samefile(source):
+        if link.exists() and _same(link, source):
             continue
         copied += place(source, link, target)
     return copied
+
+
+def _same(link: Root, source: Root) -> bool:
+    """Whether two files below one content id are the same; in an object store, by their sizes."""
+    if is_local(link) and is_local(source):
+        return link.samefile(source)
+    return link.stat().st_size == source.stat().st_size

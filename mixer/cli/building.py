@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from mixer.commands import EXIT_CODES
+from mixer.commands import BUILD, EXIT_CODES
 from mixer.errors import UsageError
+from mixer.storage import Root
 
 
 @click.command(epilog=EXIT_CODES)
@@ -18,7 +19,7 @@ from mixer.errors import UsageError
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON or CSV of source and weight: the preferred shares, in place of sizes.",
 )
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Build directory. [default: ./NAME]")
+@click.option("--out", type=BUILD, help="Build directory, or s3://BUCKET/PREFIX. [default: ./NAME]")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes at once. [default: the cores there are]")
 @click.option("--tokenizer", help="`llama3`, or a path to a tokenizer.json or a tiktoken vocabulary.")
 @click.option("--limit", type=click.IntRange(min=1), help="Read only the first N documents of each source.")
@@ -30,7 +31,7 @@ def build(
     almr: float | None,
     tokens: str | None,
     weights: Path | None,
-    out: Path | None,
+    out: Root | None,
     workers: int | None,
     tokenizer: str | None,
     limit: int | None,
@@ -122,10 +123,10 @@ def plan_mixture(
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=BUILD)
 @click.option("--rehash/--no-rehash", default=True, help="Read every file again and compare its hash.")
 @click.option("--workers", type=click.IntRange(min=1), help="Files hashed at once. [default: the cores there are]")
-def verify(directory: Path, *, rehash: bool, workers: int | None) -> None:
+def verify(directory: Root, *, rehash: bool, workers: int | None) -> None:
     """Prove that the build in DIRECTORY holds what its mixture.json says.
 
     Hashes every file, reads every index, and replays Megatron's blending for the whole run. Exit code 4 and a list
@@ -141,9 +142,11 @@ def verify(directory: Path, *, rehash: bool, workers: int | None) -> None:
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--root", type=click.Path(path_type=Path), help="Where the build will stand. [default: where it stands]")
-def relocate(directory: Path, *, root: Path | None) -> None:
+@click.argument("directory", type=BUILD)
+@click.option(
+    "--root", type=BUILD, help="Where the build will stand, or s3://BUCKET/PREFIX. [default: where it stands]"
+)
+def relocate(directory: Root, *, root: Root | None) -> None:
     """Rewrite the absolute paths in megatron/ after the build in DIRECTORY was moved."""
     from mixer.mixture.export import relocate as relocate_build
 
@@ -151,8 +154,8 @@ def relocate(directory: Path, *, root: Path | None) -> None:
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-def clean(directory: Path) -> None:
+@click.argument("directory", type=BUILD)
+def clean(directory: Root) -> None:
     """Remove scratch files (run/, and shards of earlier mixtures) from the finished build in DIRECTORY."""
     from mixer.directory import clean as clean_build
     from mixer.screens.tables import size

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from mixer.commands import EXIT_CODES
+from mixer.commands import BUILD, EXIT_CODES
 from mixer.errors import UsageError
+from mixer.storage import Root
 
 EXCERPT = 600
 """Characters of a document that ``inspect`` shows."""
@@ -91,7 +92,7 @@ def filter_files(
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=BUILD)
 @click.option("--source", help="Only documents of this source.")
 @click.option("--language", help="Only documents labelled with this language.")
 @click.option(
@@ -103,7 +104,7 @@ def filter_files(
 @click.option("--full", is_flag=True, help="Show whole texts.")
 @click.option("--what-if", "changes", multiple=True, metavar="NAME=VALUE", help="Another threshold, or false.")
 def inspect(
-    directory: Path,
+    directory: Root,
     *,
     source: str | None,
     language: str | None,
@@ -139,24 +140,22 @@ def inspect(
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=BUILD)
 @click.option("--step", type=click.IntRange(min=1), required=True, help="The iteration, as Megatron's log counts.")
 @click.option(
     "--sample", type=click.IntRange(min=0), help="Only this sample of its batch, from 0, with whole documents."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Megatron's --seed. [default: of args.txt, else 1234]")
-@click.option(
-    "--documents", type=click.Path(path_type=Path), help="The build that holds the documents of a mixture made of it."
-)
+@click.option("--documents", type=BUILD, help="The build that holds the documents of a mixture made of it.")
 @click.option("--full", is_flag=True, help="Show whole texts.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON Lines: a line for each document that a sample reads.")
 def locate(
-    directory: Path,
+    directory: Root,
     *,
     step: int,
     sample: int | None,
     seed: int | None,
-    documents: Path | None,
+    documents: Root | None,
     full: bool,
     as_json: bool,
 ) -> None:

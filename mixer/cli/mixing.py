@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from mixer.commands import EXIT_CODES
+from mixer.commands import BUILD, EXIT_CODES, LOCAL_BUILD
 from mixer.errors import UsageError
+from mixer.storage import Root
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=BUILD)
 @click.option("--almr", type=float, help="Share of training tokens in the additional language, 0 to 1.")
 @click.option("--tokens", help="Training tokens, such as 1.7T or 100B; `max`: all that the caps on epochs allow.")
 @click.option("--sequence-length", type=int, help="Tokens in one training sample.")
@@ -29,11 +30,11 @@ from mixer.errors import UsageError
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=BUILD,
     help="Where the new mixture shall stand, with links to the datasets. [default: in place of the old one]",
 )
 def mix(
-    directory: Path,
+    directory: Root,
     *,
     almr: float | None,
     tokens: str | None,
@@ -41,7 +42,7 @@ def mix(
     phases: tuple[str, ...],
     no_phases: bool,
     weights: Path | None,
-    out: Path | None,
+    out: Root | None,
 ) -> None:
     """Mix the datasets of the build in DIRECTORY anew: other weights in about a second, no text touched.
 
@@ -69,7 +70,7 @@ def mix(
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=LOCAL_BUILD)
 @click.option("--almr", required=True, metavar="VALUES", help="Ratios: first:last:step, or a list such as 0.1,0.33.")
 @click.option("--lr", required=True, metavar="VALUES", help="Learning rates: a list such as 1e-7,5e-8.")
 @click.option("--tokens", help="Training tokens of every run, such as 100B. [default: the build's]")
@@ -78,7 +79,7 @@ def mix(
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LOCAL_BUILD,
     help="Where the sweep shall stand. [default: DIRECTORY-sweep]",
 )
 def sweep(

@@ -4,20 +4,20 @@ import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from mixer.errors import DiskError
+from mixer.storage import Root, is_local
 
 REMEDY = "free some space and run the same command again: it goes on where it stopped"
 
 
-def check_free(path: Path, needed_bytes: int, what: str) -> None:
+def check_free(path: Root, needed_bytes: int, what: str) -> None:
     """Make sure that ``needed_bytes`` are free where ``path`` is, or will be.
 
     Parameters
     ----------
     path
-        A directory; it need not exist yet.
+        A directory; it need not exist yet. An object store is taken to be large enough.
     needed_bytes
         What is going to be written there, in bytes.
     what
@@ -28,6 +28,8 @@ def check_free(path: Path, needed_bytes: int, what: str) -> None:
     DiskError
         Less is free.
     """
+    if not is_local(path):
+        return
     there = path.absolute()
     while not there.exists():
         there = there.parent
@@ -37,7 +39,7 @@ def check_free(path: Path, needed_bytes: int, what: str) -> None:
 
 
 @contextmanager
-def full_disk(path: Path) -> Iterator[None]:
+def full_disk(path: Root) -> Iterator[None]:
     """Turn a full disk (or quota) met while ``path`` is written into a ``DiskError``; other errors pass through."""
     try:
         yield

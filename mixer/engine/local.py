@@ -24,10 +24,11 @@ from mixer.engine import server, worker
 from mixer.engine.disk import check_free, full_disk
 from mixer.engine.display import Display, Snapshot
 from mixer.engine.outputs import remove_temporaries
-from mixer.engine.receipts import discard, finished, prune
+from mixer.engine.receipts import discard, finished, prune, take_stock
 from mixer.engine.signals import Signals
 from mixer.engine.stage import Receipt, Stage, StageReport, Task
 from mixer.errors import MixerError, TaskError
+from mixer.storage import Root, modules, workplace
 
 ATTEMPTS = 2
 """How often a task that crashes or is killed is started before it is given up."""
@@ -101,6 +102,7 @@ class Run:
     stage: Stage
     pickled: bytes
     receipts: dict[int, Receipt]
+    stale: frozenset[str]
     queue: deque[tuple[int, Task, int]]
     tasks: int
     skipped: int
@@ -154,7 +156,7 @@ class LocalEngine:
 
     def __init__(
         self,
-        root: Path,
+        root: Root,
         workers: int,
         display: Display,
         preload: Sequence[str] = (),
@@ -166,7 +168,7 @@ class LocalEngine:
         self.workers = workers
         self.display = display
         self.reports: list[StageReport] = []
-        self._preload = preload
+        self._preload = [*preload, *modules(root)]
         self._warm = warm
 
     def __enter__(self) -> "LocalEngine":
@@ -226,7 +228,8 @@ class LocalEngine:
         if not self.reports:
             remove_temporaries(self.root)
         prune(self.root, stage.name, tasks)
-        done = {i: receipt for i, task in enumerate(tasks) if (receipt := finished(self.root, stage.name, task))}
+        stock = take_stock(self.root, stage.name, tasks)
+        done = {i: stock.done[task.id] for i, task in enumerate(tasks) if task.id in stock.done}
         missing = [(i, task, 1) for i, task in enumerate(tasks) if i not in done]
         check_free(self.root, sum(task.writes for _, task, _ in missing), f"the stage {stage.name}")
         # Largest first: the last task to end is then a small one.
@@ -235,6 +238,7 @@ class LocalEngine:
             stage=stage,
             pickled=pickle.dumps(stage),
             receipts=done,
+            stale=stock.stale,
             queue=deque(missing),
             tasks=len(tasks),
             skipped=len(done),
@@ -264,9 +268,10 @@ class LocalEngine:
             raise self._failed(run)
 
     def _start(self, run: Run, index: int, task: Task, number: int) -> Attempt:
-        log = self.root / "run" / "logs" / run.stage.name / f"{task.id}.log"
+        log = workplace(self.root) / "logs" / run.stage.name / f"{task.id}.log"
         if number == 1:
-            discard(self.root, run.stage.name, task.id)
+            if task.id in run.stale:
+                discard(self.root, run.stage.name, task.id)
             with full_disk(log):
                 log.parent.mkdir(parents=True, exist_ok=True)
                 log.write_bytes(b"")

@@ -2,11 +2,13 @@
 
 Both locks are the kernel's (``flock``) and vanish with the processes that hold them, whatever ends those. The build
 holds ``run/lock`` alone; each worker holds ``run/workers`` together with the other workers. A build that starts waits
-until it can have ``run/workers`` alone for a moment: then no worker of a killed build is left.
+until it can have ``run/workers`` alone for a moment: then no worker of a killed build is left. For a build in an object
+store both files are in its folder on this machine, and ``lease`` keeps other machines away.
 """
 
 import fcntl
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -14,15 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from mixer.engine import lease
 from mixer.engine.disk import full_disk
 from mixer.errors import UsageError
+from mixer.storage import Root, is_local, workplace
 
 PATIENCE_SECONDS = 10.0
 """How long workers of a killed build may take to go. The kernel kills them at once; large memory takes a moment."""
 
 
 @contextmanager
-def lock(root: Path) -> Iterator[None]:
+def lock(root: Root) -> Iterator[None]:
     """Hold the build directory ``root``, which is made if missing, for this process alone.
 
     Raises
@@ -33,7 +37,7 @@ def lock(root: Path) -> Iterator[None]:
     DiskError
         No space is left on the disk.
     """
-    folder = root / "run"
+    folder = workplace(root)
     with _open(folder / "lock") as holder:
         if not _try(holder, fcntl.LOCK_EX):
             holder.seek(0)
@@ -46,12 +50,17 @@ def lock(root: Path) -> Iterator[None]:
             holder.truncate(0)
             holder.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             holder.flush()
-        yield
+        if is_local(root):
+            yield
+            return
+        with lease.hold(root, folder / "lock"):
+            yield
+        shutil.rmtree(folder / "fetched", ignore_errors=True)
 
 
-def hold_as_worker(root: Path) -> IO[str] | None:
+def hold_as_worker(root: Root) -> IO[str] | None:
     """Join the workers of ``root`` until the returned file is closed; None if a new build is just taking over."""
-    path = root / "run" / "workers"
+    path = workplace(root) / "workers"
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a")
     if _try(file, fcntl.LOCK_SH):
@@ -73,7 +82,7 @@ def _open(path: Path) -> IO[str]:
         ) from error
 
 
-def _wait_for_workers(root: Path, path: Path) -> None:
+def _wait_for_workers(root: Root, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     with _open(path) as workers:
         while not _try(workers, fcntl.LOCK_EX):

@@ -1,10 +1,10 @@
-"""How a task writes: under a temporary name, hashed on the way, renamed when complete.
+"""How a task reads and writes: every file is hashed on the way and appears when it is complete.
 
 A file that bears its final name is therefore whole, whatever was killed, and its hash is known without reading it
-again. The sizes and hashes end up in the task's receipt.
+again. The sizes and hashes end up in the task's receipt. Where the build directory is in an object store, tasks read
+copies on this machine, which go when the task ends.
 """
 
-import contextlib
 import errno
 import io
 import os
@@ -13,15 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import BinaryIO, Final
 
 import xxhash
 
+from mixer import storage
 from mixer.engine.disk import check_free, full_disk
+from mixer.storage import TEMPORARY, Root, complete, is_local
 
-TEMPORARY = ".tmp"
 _NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 """What a file system says that cannot link two names to one file."""
+_PIECE_BYTES: Final = 16 << 20
 FOLDERS = ("documents", "dropped", "rejected", "megatron", "run")
 """The folders of a build directory that tasks write into."""
 
@@ -35,11 +38,11 @@ class OutputFile:
 
 
 class HashingFile(io.RawIOBase):
-    """A binary file open for writing that hashes what goes through it. It cannot seek."""
+    """A binary file open for writing that hashes what goes through it. It cannot seek, and does not own the file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         super().__init__()
-        self._file = path.open("wb", buffering=0)
+        self._file = file
         self._hash = xxhash.xxh64()
         self._size = 0
 
@@ -61,11 +64,6 @@ class HashingFile(io.RawIOBase):
         """Return the bytes written so far."""
         return self._size
 
-    def close(self) -> None:
-        """Close the file underneath; closing twice is harmless."""
-        self._file.close()
-        super().close()
-
     def result(self) -> OutputFile:
         """Return size and hash of what was written."""
         return OutputFile(self._size, self._hash.hexdigest())
@@ -74,20 +72,50 @@ class HashingFile(io.RawIOBase):
 class Outputs:
     """The files of a build directory as one task sees them: it reads earlier ones and writes its own.
 
-    ``files`` are those it has written so far, by path relative to the build directory.
+    ``files`` are those it has written so far, by path relative to the build directory. Close it (or use ``with``) where
+    anything was fetched.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Root) -> None:
         self.root = root
         self.files: dict[str, OutputFile] = {}
+        self._scratch: Path | None = None
+
+    def __enter__(self) -> "Outputs":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the copies that were fetched."""
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch = None
 
     def fetch(self, path: str) -> Path:
-        """Return a file on this machine with the bytes of ``path`` (relative), which an earlier stage wrote."""
-        return self.root / path
+        """Return a file on this machine with the bytes of ``path`` (relative), which an earlier stage wrote.
+
+        What is in a store is copied, once for all who ask, and stays until ``close``: for files that are read here and
+        there. Those that are read from front to back are better streamed, with ``storage.stream(outputs.root / path)``.
+
+        Raises
+        ------
+        DiskError
+            No space is left on the disk for the copy.
+        """
+        if is_local(self.root):
+            return self.root / path
+        if self._scratch is None:
+            self._scratch = storage.scratch(self.root)
+        with full_disk(self._scratch):
+            return storage.fetch(self.root / path, self._scratch)
 
     @contextmanager
-    def open(self, path: str) -> Iterator[HashingFile]:
+    def open(self, path: str, size: int = 0) -> Iterator[HashingFile]:
         """Open ``path`` (relative, ``/``-separated) for writing; it appears when the block ends without an exception.
+
+        ``size`` is how many bytes it is going to have at most, where that is known and large.
 
         Raises
         ------
@@ -95,27 +123,15 @@ class Outputs:
             No space is left on the disk.
         """
         target = self.root / path
-        with full_disk(target), complete(target) as temporary, HashingFile(temporary) as file:
+        with full_disk(target), storage.create(target, size) as opened, HashingFile(opened) as file:
             yield file
         self.files[path] = file.result()
 
 
-@contextmanager
-def complete(target: Path) -> Iterator[Path]:
-    """Hand out a temporary path beside ``target`` that takes its name when the block ends without an exception."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + TEMPORARY)
-    try:
-        yield temporary
-        temporary.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):  # what cannot be written to cannot be tidied either: say the first error
-            temporary.unlink(missing_ok=True)
-        raise
+def place(source: Root, target: Root, root: Root) -> int:
+    """Give a file another name, as a hard link, or as a copy where there are none; return the bytes copied.
 
-
-def place(source: Path, target: Path, root: Path) -> int:
-    """Give a file another name, as a hard link, or as a copy where the file system cannot; return the bytes copied.
+    Within a store, it copies the bytes itself; to or from one they go through this machine.
 
     Parameters
     ----------
@@ -129,6 +145,8 @@ def place(source: Path, target: Path, root: Path) -> int:
     DiskError
         There is no room for a copy.
     """
+    if not (is_local(source) and is_local(target)):
+        return _copy(source, target)
     with full_disk(target), complete(target) as temporary:
         temporary.unlink(missing_ok=True)
         try:
@@ -143,8 +161,23 @@ def place(source: Path, target: Path, root: Path) -> int:
     return 0
 
 
-def remove_temporaries(root: Path) -> None:
+def _copy(source: Root, target: Root) -> int:
+    """Copy a file to or from a store, or within it."""
+    size = source.stat().st_size
+    if not is_local(source) and not is_local(target) and source.fs == target.fs:
+        storage.copy(source, target)
+        return size
+    with storage.stream(source) as opened, full_disk(target), storage.create(target, size) as file:
+        shutil.copyfileobj(opened, file, _PIECE_BYTES)
+    return size
+
+
+def remove_temporaries(root: Root) -> None:
     """Remove what killed tasks left half written below a build directory; nobody may be writing there."""
+    storage.abandon_uploads(root)
     for folder in FOLDERS:
-        for path in (root / folder).rglob("*" + TEMPORARY):
-            path.unlink(missing_ok=True)
+        if is_local(root):
+            for path in (root / folder).rglob("*" + TEMPORARY):
+                path.unlink(missing_ok=True)
+        elif not root.fs.async_impl:
+            storage.remove(root / folder / name for name in storage.files(root / folder) if name.endswith(TEMPORARY))

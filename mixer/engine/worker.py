@@ -28,6 +28,7 @@ from mixer.engine.outputs import Outputs
 from mixer.engine.receipts import write_receipt
 from mixer.engine.stage import Receipt, Stage, Task
 from mixer.errors import MixerError
+from mixer.storage import Root
 
 ONE_THREAD = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -56,7 +57,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 class Order:
     """What a worker is to do: the pickled stage and task, where, and which file takes what it prints."""
 
-    root: Path
+    root: Root
     stage: bytes
     task: bytes
     log: Path
@@ -146,9 +147,9 @@ def _perform(order: Order, channel: Connection) -> None:
         raise RuntimeError("the engine that started this worker has ended")
     stage: Stage = pickle.loads(order.stage)
     task: Task = pickle.loads(order.task)
-    outputs = Outputs(order.root)
     report = Reporter(channel)
-    counts = stage.run(task, outputs, report)
+    with Outputs(order.root) as outputs:
+        counts = stage.run(task, outputs, report)
     report.flush()
     used = resource.getrusage(resource.RUSAGE_SELF)
     receipt = Receipt(

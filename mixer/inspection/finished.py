@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixer import storage
 from mixer.documents import Batch, read_parquet
 from mixer.errors import UsageError, did_you_mean
 from mixer.filters.recorded import Recorded, recorded
+from mixer.storage import Root
 
 KEPT = "documents"
 DROPPED = "dropped"
+_SURELY_FULL = 4096
+"""A file without documents has fewer bytes: larger ones need not be opened to know."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,21 @@ class Wanted:
 class BuildFile:
     """One Parquet file of documents; ``name`` is its path below the build."""
 
-    path: Path
+    path: Root
     name: str
     source: str
 
     def recorded(self) -> Recorded:
         """Return the rules that its documents met."""
-        return recorded(pq.read_schema(self.path), self.name)
+        return recorded(schema_of(self.path), self.name)
 
 
-def files(directory: Path, wanted: Wanted) -> list[BuildFile]:
+def schema_of(path: Root) -> pa.Schema:
+    """Return the columns of a file of documents; none if it is empty."""
+    return pq.read_schema(storage.seekable(path))
+
+
+def files(directory: Root, wanted: Wanted) -> list[BuildFile]:
     """List the files of a build that may hold wanted documents.
 
     Raises
@@ -49,12 +57,15 @@ def files(directory: Path, wanted: Wanted) -> list[BuildFile]:
     found = []
     sources = set()
     for root, depth in ((KEPT, 2), (DROPPED, 1)):
-        for path in sorted((directory / root).rglob("*.parquet")):
-            folder = path.relative_to(directory / root).parts[depth - 1]
+        for path, size in sorted(storage.files(directory / root).items(), key=lambda item: item[0].split("/")):
+            if not path.endswith(".parquet"):
+                continue
+            folder = path.split("/")[depth - 1]
             source = folder.rsplit("-", 1)[0] if root == KEPT else folder  # kept: one folder a source and language
             sources.add(source)
-            if wanted.kept in (None, root == KEPT) and pq.read_schema(path).names:
-                found.append(BuildFile(path, path.relative_to(directory).as_posix(), source))
+            file = BuildFile(directory / root / path, f"{root}/{path}", source)
+            if wanted.kept in (None, root == KEPT) and (size > _SURELY_FULL or schema_of(file.path).names):
+                found.append(file)
     if not (directory / KEPT).is_dir():
         raise UsageError(f"{directory} holds no finished build", "give the directory that `mixer build` wrote")
     if wanted.source is not None and wanted.source not in sources:
@@ -67,9 +78,10 @@ def files(directory: Path, wanted: Wanted) -> list[BuildFile]:
 
 def batches(file: BuildFile, columns: Sequence[str] | None) -> Iterator[tuple[int, Batch]]:
     """Read a file: batches, each with the place of its first row."""
-    names = pq.read_schema(file.path).names
+    names = schema_of(file.path).names
     start = 0
-    for batch in read_parquet(str(file.path), None if columns is None else [name for name in columns if name in names]):
+    there = None if columns is None else [name for name in columns if name in names]
+    for batch in read_parquet(storage.seekable(file.path), there):
         yield start, batch
         start += len(batch)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from mixer.filters.check import Rule
 from mixer.filters.settings import Ruling
 from mixer.filters.table import RULES
 from mixer.inspection.finished import BuildFile, Wanted, batches, files, reasons_of
+from mixer.storage import Root
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Specimen:
     """The statistic of that rule."""
 
 
-def inspect(directory: Path, wanted: Wanted, count: int, seed: int) -> list[Specimen]:
+def inspect(directory: Root, wanted: Wanted, count: int, seed: int) -> list[Specimen]:
     """Draw documents of a build.
 
     Kept documents that are asked for with a rule are those nearest to its threshold; any others are drawn at random,

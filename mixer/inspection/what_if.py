@@ -3,12 +3,10 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mixer.documents import METADATA, STATISTICS
@@ -18,7 +16,8 @@ from mixer.filters.settings import Ruling
 from mixer.filters.statistics import compute
 from mixer.filters.syntax import syntaxes_of
 from mixer.filters.table import RULES
-from mixer.inspection.finished import BuildFile, Wanted, batches, files, reasons_of
+from mixer.inspection.finished import BuildFile, Wanted, batches, files, reasons_of, schema_of
+from mixer.storage import Root
 
 
 @dataclass
@@ -37,7 +36,7 @@ class Change:
     """Documents that would be dropped for another reason."""
 
 
-def what_if(directory: Path, wanted: Wanted, changes: Mapping[str, Threshold | bool]) -> list[Change]:
+def what_if(directory: Root, wanted: Wanted, changes: Mapping[str, Threshold | bool]) -> list[Change]:
     """Decide about the documents of a build again, with other thresholds for some rules.
 
     Documents that were dropped for something else than a rule (their language, a duplicate, ...) stay dropped and are
@@ -96,7 +95,7 @@ def _redecide(
     after: Sequence[Ruling],
 ) -> Iterator[Change]:
     """Decide again about the documents of one language in a file."""
-    stored = set(pq.read_schema(file.path).names)
+    stored = set(schema_of(file.path).names)
     met = {rule.statistic for rule, _ in before}
     statistics = list(dict.fromkeys(rule.statistic for rule, _ in after))
     missing = [name for name in statistics if name not in met or STATISTICS + name not in stored]

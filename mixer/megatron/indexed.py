@@ -19,17 +19,19 @@ offset  bytes       content
 Every array is written and read in pieces, so memory does not grow with the number of documents.
 """
 
+import io
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from mixer import storage
 from mixer.errors import BrokenPromiseError
+from mixer.storage import Root, is_local
 
 MAGIC: Final = b"MMIDIDX\x00\x00"
 VERSION: Final = 1
@@ -68,8 +70,8 @@ class Shard:
     ``xxh64`` is the hash that ``bin`` must have; None takes it as it is.
     """
 
-    bin: Path
-    lengths: Path
+    bin: Root
+    lengths: Root
     xxh64: str | None = None
 
 
@@ -170,25 +172,25 @@ def join(shards: Sequence[Shard], bin_file: Writable, idx_file: Writable, dtype:
     return write_index(idx_file, _LengthFiles([shard.lengths for shard in shards]), dtype)
 
 
-def _copy(path: Path, to: Writable, buffer: bytearray) -> tuple[int, str]:
+def _copy(path: Root, to: Writable, buffer: bytearray) -> tuple[int, str]:
     """Copy a file through ``buffer`` and return its size and xxh64."""
     copied, digest = 0, xxhash.xxh64()
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
+    with storage.stream(path) as file:
+        while size := storage.fill(file, buffer):
             to.write(memoryview(buffer)[:size])
             digest.update(memoryview(buffer)[:size])
             copied += size
     return copied, str(digest.hexdigest())
 
 
-def _load_lengths(path: Path) -> NDArray[np.int32]:
-    return np.load(path, allow_pickle=False)
+def _load_lengths(path: Root) -> NDArray[np.int32]:
+    return np.load(path if is_local(path) else io.BytesIO(path.read_bytes()), allow_pickle=False)
 
 
 class _LengthFiles:
     """The lengths of many shards, loaded one after the other whenever they are gone over."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Root]) -> None:
         self._paths = paths
 
     def __iter__(self) -> Iterator[NDArray[np.int32]]:
@@ -196,12 +198,12 @@ class _LengthFiles:
 
 
 class IndexFile:
-    """An ``.idx`` that has been checked from end to end, mapped into memory.
+    """An ``.idx`` that has been checked from end to end, mapped into memory; of one in an object store, a copy is.
 
     ``lengths`` are int32[documents] in tokens, ``begins`` int64[documents], the byte at which each begins.
     """
 
-    def __init__(self, prefix: Path) -> None:
+    def __init__(self, prefix: Root) -> None:
         """Read and check; the parameters and errors are those of ``read_index``."""
         self._path = prefix.with_name(prefix.name + ".idx")
         self._map = self._open()
@@ -219,7 +221,8 @@ class IndexFile:
 
     def _open(self) -> NDArray[np.uint8]:
         try:
-            return np.memmap(self._path, np.uint8, "r")
+            with storage.borrow(self._path) as path:
+                return np.memmap(path, np.uint8, "r")
         except FileNotFoundError as error:
             raise self._broken("is missing") from error
         except ValueError as error:  # an empty file cannot be mapped
@@ -267,7 +270,7 @@ class IndexFile:
         return BrokenPromiseError(f"{self._path} {what}", "restore the file, or build again")
 
 
-def read_index(prefix: Path) -> IndexFile:
+def read_index(prefix: Root) -> IndexFile:
     """Read an ``.idx``, check all of it, and hold the size of the ``.bin`` beside it against it.
 
     Parameters

@@ -7,7 +7,6 @@ from where the index says that it begins, and looks at no other byte.
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from mixer.megatron.indexed import (
     Writable,
     write,
 )
+from mixer.storage import Root
 
 
 def write_view(file: Writable, whole: IndexFile, chosen: NDArray[np.bool_]) -> Index:
@@ -91,7 +91,7 @@ class ViewFile(IndexFile):
             first = last
 
 
-def read_view(prefix: Path) -> ViewFile:
+def read_view(prefix: Root) -> ViewFile:
     """Read the ``.idx`` of a view and check all of it, but not whose documents they are (``ViewFile.places``).
 
     Raises

@@ -6,7 +6,7 @@
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +14,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from mixer import storage
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, content_id, prefix_of
 from mixer.megatron.indexed import PIECE_BYTES, IndexFile, read_index, token_dtype
@@ -21,13 +22,14 @@ from mixer.mixture.export import Part, Weighted, blended, blended_datasets, data
 from mixer.mixture.foreign import foreign_flags
 from mixer.mixture.inventory import MIN_SEQUENCES, most_samples
 from mixer.mixture.settings import SHARES_TOLERANCE, decimal
+from mixer.storage import Root
 
 SUFFIXES: Final = (".bin", ".idx")
 TOLERANCE: Final = 1e-9
 """How far ratios may be from what they are recomputed as: they are sums of rounded products."""
 
 
-def check_manifest(path: Path, manifest: Manifest) -> list[str]:
+def check_manifest(path: Root, manifest: Manifest) -> list[str]:
     """Hold ``mixture.json`` against itself: sums, weights, epochs, caps, ALMR, content id."""
     broken = [*_check_names(manifest), *_check_sums(manifest), *check_almr(manifest)]
     broken += [] if manifest.phases else [*_check_longest(manifest), *check_shares(manifest)]
@@ -150,7 +152,7 @@ def check_dataset(manifest: Manifest, entry: Dataset) -> list[str]:
     return broken
 
 
-def check_blend(path: Path, blend: dict[str, Weighted | None], manifest: Manifest, root: Path) -> list[str]:
+def check_blend(path: Root, blend: dict[str, Weighted | None], manifest: Manifest, root: Root) -> list[str]:
     """Hold ``blend.json`` against ``mixture.json``: the same prefixes, weights and order, below ``root``."""
     broken = []
     for split, entries in blended(manifest).items():
@@ -188,7 +190,7 @@ def tail(prefix: str) -> str:
     return "/".join(PurePosixPath(prefix).parts[-4:])
 
 
-def check_flags(path: Path, found: dict[str, list[str]], part: Part, root: Path) -> list[str]:
+def check_flags(path: Root, found: dict[str, list[str]], part: Part, root: Root) -> list[str]:
     """Hold ``args.txt`` against ``mixture.json``; the choice of tokenizer is the trainer's."""
     flags = data_flags(part, root)
     broken = foreign_flags(found, [flag for flag, *_ in flags])
@@ -203,23 +205,23 @@ def check_flags(path: Path, found: dict[str, list[str]], part: Part, root: Path)
     return [f"{path} {what}" for what in broken]
 
 
-def check_unlisted(build_dir: Path, manifest: Manifest) -> list[str]:
+def check_unlisted(build_dir: Root, manifest: Manifest) -> list[str]:
     """Look for files in the build's own folders that ``mixture.json`` does not list."""
     listed = {f"{entry.prefix}{suffix}" for entry in manifest.entries for suffix in SUFFIXES}
     listed |= {f"{view.prefix}{suffix}" for phase in manifest.phases for view in phase.views for suffix in SUFFIXES}
     folders = [name for name in (manifest.build, manifest.views) if name is not None]
-    there = [path for folder in folders for path in dataset_files(build_dir / "megatron" / folder)]
-    unlisted = [path for path in there if path.relative_to(build_dir).as_posix() not in listed]
+    there = [name for folder in folders for name in dataset_files(build_dir, f"megatron/{folder}")]
+    unlisted = [build_dir / name for name in there if name not in listed]
     return [f"{path} is not listed in {NAME}" for path in [*unlisted, *unlisted_parts(build_dir, manifest)]]
 
 
-def dataset_files(folder: Path) -> list[Path]:
-    """List the ``.bin`` and ``.idx`` files below a folder, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
+def dataset_files(build_dir: Root, folder: str) -> list[str]:
+    """List the ``.bin`` and ``.idx`` files below a folder of a build, relative to the build, sorted."""
+    return sorted(f"{folder}/{name}" for name in storage.files(build_dir / folder) if name.endswith(SUFFIXES))
 
 
 def check_files(
-    build_dir: Path,
+    build_dir: Root,
     entry: Dataset | ValidDataset,
     tokenizer: Tokenizer,
     told: Callable[[int], None] | None,
@@ -254,7 +256,7 @@ def check_files(
     return broken
 
 
-def _check_index(path: Path, index: IndexFile, entry: Dataset | ValidDataset, tokenizer: Tokenizer) -> list[str]:
+def _check_index(path: Root, index: IndexFile, entry: Dataset | ValidDataset, tokenizer: Tokenizer) -> list[str]:
     broken = []
     if (index.documents, index.tokens) != (entry.documents, entry.tokens):
         broken.append(
@@ -267,7 +269,7 @@ def _check_index(path: Path, index: IndexFile, entry: Dataset | ValidDataset, to
 
 
 def _check_hashes(
-    prefix: Path,
+    prefix: Root,
     entry: Dataset | ValidDataset,
     index: IndexFile | None,
     tokenizer: Tokenizer,
@@ -285,12 +287,12 @@ def _check_hashes(
     return broken
 
 
-def hash_of(path: Path, told: Callable[[int], None], seen: Callable[[memoryview], None] | None = None) -> str:
+def hash_of(path: Root, told: Callable[[int], None], seen: Callable[[memoryview], None] | None = None) -> str:
     """Return the xxh64 of a file, showing it piece by piece to ``seen``."""
     digest = xxhash.xxh64()
     buffer = bytearray(PIECE_BYTES)
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(buffer):
+    with storage.stream(path) as file:
+        while size := storage.fill(file, buffer):
             piece = memoryview(buffer)[:size]
             digest.update(piece)
             if seen is not None:
@@ -335,8 +337,7 @@ class _Walk:
         return broken
 
 
-def leftovers(build_dir: Path, manifest: Manifest) -> list[str]:
+def leftovers(build_dir: Root, manifest: Manifest) -> list[str]:
     """Name the folders of earlier builds that still hold dataset files; ``mixer clean`` removes them."""
-    there = (build_dir / "megatron").iterdir()
-    folders = [path for path in there if path.is_dir() and path.name not in manifest.folders]
-    return sorted(path.relative_to(build_dir).as_posix() for path in folders if dataset_files(path))
+    there = {"/".join(name.split("/")[:2]) for name in dataset_files(build_dir, "megatron") if name.count("/") > 1}
+    return sorted(there - {f"megatron/{name}" for name in manifest.folders})

@@ -5,7 +5,6 @@ The last step before writing. The build hands over what it counted; ``weights.pl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from mixer.mixture.inventory import MIN_SEQUENCES
 from mixer.mixture.phases import Lengths, plan_phases
 from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.weights import Inventory, Mixture, plan
+from mixer.storage import Root
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def compose(
     settings: MixtureSettings,
     shares: Mapping[str, tuple[float, float]],
     seed: int,
-    root: Path,
+    root: Root,
 ) -> tuple[Manifest, Mixture]:
     """Solve the mixture of some datasets and describe it.
 

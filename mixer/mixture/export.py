@@ -23,10 +23,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mixer import storage
 from mixer.engine.outputs import Outputs
 from mixer.errors import BrokenPromiseError, UsageError
 from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, encode, read
 from mixer.megatron.blend import needed_surplus
+from mixer.storage import Root, is_local
 
 BLEND = "megatron/blend.json"
 ARGS = "megatron/args.txt"
@@ -40,8 +42,11 @@ DATA_FLAGS = (
     "--seq-length",
     "--global-batch-size",
     "--mid-level-dataset-surplus",
+    "--object-storage-cache-path",
 )
 """The flags that ``data_flags`` may write, in its order."""
+NO_MMAP = "--no-mmap-bin-files"
+"""Comes with the last of them: what is in an object store cannot be mapped into memory."""
 SPLITS = ("train", "valid", "test")
 PHASE = "phase-"
 """What the folders of phases are called, before their number."""
@@ -103,7 +108,7 @@ def parts_of(manifest: Manifest) -> list[Part]:
 
 
 def export(
-    outputs: Outputs, manifest: Manifest, others: list[list[str]] | None = None, root: Path | None = None
+    outputs: Outputs, manifest: Manifest, others: list[list[str]] | None = None, root: Root | None = None
 ) -> None:
     """Write ``blend.json`` and ``args.txt`` of every part of the training and, last of all, ``mixture.json``.
 
@@ -133,15 +138,18 @@ def export(
         file.write(encode(manifest))
     for path in unlisted_parts(outputs.root, manifest):
         path.unlink()
+        if not is_local(path):
+            continue
         if path.parent.name.startswith(PHASE) and not any(path.parent.iterdir()):
             path.parent.rmdir()
 
 
-def unlisted_parts(build_dir: Path, manifest: Manifest) -> list[Path]:
+def unlisted_parts(build_dir: Root, manifest: Manifest) -> list[Root]:
     """List files for parts of a training that has other parts now."""
-    listed = {build_dir / name for part in parts_of(manifest) for name in (part.blend, part.args)}
-    found = [build_dir / BLEND, build_dir / ARGS, *(build_dir / "megatron").glob(f"{PHASE}*/*")]
-    return sorted(path for path in found if path.is_file() and path not in listed)
+    listed = {name for part in parts_of(manifest) for name in (part.blend, part.args)}
+    there = (f"megatron/{name}" for name in storage.files(build_dir / "megatron"))
+    found = (name for name in there if name in (BLEND, ARGS) or name.startswith(f"megatron/{PHASE}"))
+    return [build_dir / name for name in sorted(found) if name not in listed]
 
 
 def blended(manifest: Manifest) -> dict[str, list[tuple[float, str]]]:
@@ -167,8 +175,12 @@ def usable_valid(manifest: Manifest) -> list[ValidDataset]:
     return [entry for entry in manifest.valid if entry.tokens > manifest.sequence_length]
 
 
-def data_flags(part: Part, root: Path) -> list[list[str]]:
-    """Return Megatron's flags for the data of a part of a build that stands in ``root``, each with its values."""
+def data_flags(part: Part, root: Root) -> list[list[str]]:
+    """Return Megatron's flags for the data of a part of a build that stands in ``root``, each with its values.
+
+    Megatron reads datasets from an object store, but nothing else: then the other paths are relative to the folder in
+    which training is started, to which this file and ``blend.json`` have to be copied.
+    """
     manifest = part.manifest
     drawn = blended_datasets(manifest)
     surplus = needed_surplus(
@@ -178,15 +190,22 @@ def data_flags(part: Part, root: Path) -> list[list[str]]:
         manifest.samples,
     )
     values = (
-        str(root / part.blend),
-        str(root / CACHE),
+        _beside(root, part.blend),
+        _beside(root, CACHE),
         str(part.run_samples),
         ",".join(map(str, part.transitions)) or None,
         str(manifest.sequence_length),
         str(manifest.global_batch) if manifest.global_batch else None,
         None if surplus is None else repr(surplus),
+        None if is_local(root) else CACHE,
     )
-    return [[flag, value] for flag, value in zip(DATA_FLAGS, values, strict=True) if value is not None]
+    flags = [[flag, value] for flag, value in zip(DATA_FLAGS, values, strict=True) if value is not None]
+    return flags if is_local(root) else [*flags, [NO_MMAP]]
+
+
+def _beside(root: Root, name: str) -> str:
+    """Return where Megatron finds what is no dataset."""
+    return str(root / name) if is_local(root) else name
 
 
 def tokenizer_flags(tokenizer: Tokenizer, file: Path | None = None) -> list[list[str]]:
@@ -215,7 +234,7 @@ def tokenizer_flags(tokenizer: Tokenizer, file: Path | None = None) -> list[list
     return [["--tokenizer-type", "HuggingFaceTokenizer"], ["--tokenizer-model", model], ["--eod-mask-loss"]]
 
 
-def read_blend(build_dir: Path, name: str = BLEND) -> dict[str, Weighted | None]:
+def read_blend(build_dir: Root, name: str = BLEND) -> dict[str, Weighted | None]:
     """Read a ``blend.json`` as Megatron would, by split; ``name`` is relative to the build directory.
 
     Raises
@@ -235,7 +254,7 @@ def read_blend(build_dir: Path, name: str = BLEND) -> dict[str, Weighted | None]
     return {split: _weighted(path, split, content[split]) for split in SPLITS}
 
 
-def _weighted(path: Path, split: str, entries: object) -> Weighted | None:
+def _weighted(path: Root, split: str, entries: object) -> Weighted | None:
     if entries is None:
         return None
     if not isinstance(entries, list) or not entries or len(entries) % 2 or not all(isinstance(e, str) for e in entries):
@@ -253,7 +272,7 @@ def _weighted(path: Path, split: str, entries: object) -> Weighted | None:
     return Weighted(weights, prefixes)
 
 
-def read_flags(build_dir: Path, name: str = ARGS) -> dict[str, list[str]]:
+def read_flags(build_dir: Root, name: str = ARGS) -> dict[str, list[str]]:
     """Read an ``args.txt``, relative to the build directory: the values of each flag.
 
     Raises
@@ -280,7 +299,7 @@ def read_flags(build_dir: Path, name: str = ARGS) -> dict[str, list[str]]:
     return found
 
 
-def other_flags(build_dir: Path, manifest: Manifest) -> list[list[str]]:
+def other_flags(build_dir: Root, manifest: Manifest) -> list[list[str]]:
     """Return the flags of a build that are not for its data: the tokenizer's, and what a user has added.
 
     Those of the first phase stand for all.
@@ -291,10 +310,15 @@ def other_flags(build_dir: Path, manifest: Manifest) -> list[list[str]]:
         ``args.txt`` is missing or no list of flags.
     """
     flags = read_flags(build_dir, parts_of(manifest)[0].args)
-    return [[flag, *values] for flag, values in flags.items() if flag not in DATA_FLAGS]
+    return _others(flags)
 
 
-def relocate(build_dir: Path, root: Path | None = None) -> Path:
+def _others(flags: Mapping[str, list[str]]) -> list[list[str]]:
+    ours = (*DATA_FLAGS, NO_MMAP) if DATA_FLAGS[-1] in flags else DATA_FLAGS
+    return [[flag, *values] for flag, values in flags.items() if flag not in ours]
+
+
+def relocate(build_dir: Root, root: Root | None = None) -> Root:
     """Rewrite the absolute paths of ``blend.json`` and ``args.txt`` after a move, and return the new root.
 
     Weights, order and all other flags stay as they are.
@@ -304,7 +328,7 @@ def relocate(build_dir: Path, root: Path | None = None) -> Path:
     build_dir
         The build, where it is now.
     root
-        Where Megatron will find it; default: where it is now.
+        Where Megatron will find it, a path or ``s3://bucket/mix``; default: where it is now.
 
     Raises
     ------
@@ -324,14 +348,19 @@ def relocate(build_dir: Path, root: Path | None = None) -> Path:
         for split, weighted in read_blend(build_dir, part.blend).items():
             blend[split] = None if weighted is None else list(_moved(build_dir / part.blend, weighted, known, root))
         present = read_flags(build_dir, part.args)
-        present["--per-split-data-args-path"] = [str(root / part.blend)]
-        present["--data-cache-path"] = [str(root / CACHE)]
+        if DATA_FLAGS[-1] in present:
+            present.pop(NO_MMAP, None)
+            present.pop(DATA_FLAGS[-1])
+        present["--per-split-data-args-path"] = [_beside(root, part.blend)]
+        present["--data-cache-path"] = [_beside(root, CACHE)]
+        if not is_local(root):
+            present |= {DATA_FLAGS[-1]: [CACHE], NO_MMAP: []}
         _write_json(outputs, part.blend, blend)
         _write_flags(outputs, part.args, [[flag, *values] for flag, values in present.items()])
     return root
 
 
-def _moved(path: Path, weighted: Weighted, known: set[str], root: Path) -> Iterator[str]:
+def _moved(path: Root, weighted: Weighted, known: set[str], root: Root) -> Iterator[str]:
     """Yield weights and prefixes, those now below ``root``."""
     for weight, prefix in zip(weighted.weights, weighted.prefixes, strict=True):
         relative = "/".join(PurePosixPath(prefix).parts[-4:])
@@ -351,5 +380,5 @@ def _write_flags(outputs: Outputs, name: str, lines: list[list[str]]) -> None:
         file.write("".join(f"{shlex.join(line)}\n" for line in lines).encode())
 
 
-def _broken(path: Path, what: str) -> BrokenPromiseError:
+def _broken(path: Root, what: str) -> BrokenPromiseError:
     return BrokenPromiseError(f"{path} {what}", "build again with the same command: only the mixture is made anew")

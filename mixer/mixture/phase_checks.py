@@ -5,7 +5,6 @@ what the phases have to do with one another: the views of a dataset share no doc
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,10 @@ from mixer.megatron.order import most_reads
 from mixer.megatron.view import read_view
 from mixer.mixture.checks import SUFFIXES, check_almr, check_dataset, check_shares, hash_of
 from mixer.mixture.inventory import most_samples
+from mixer.storage import Root, is_local
 
 
-def check_phases(path: Path, manifest: Manifest) -> list[str]:
+def check_phases(path: Root, manifest: Manifest) -> list[str]:
     """Hold the phases of ``mixture.json`` against it, and against one another."""
     broken = [*_check_names(manifest), *_check_totals(manifest)]
     for number, phase in enumerate(manifest.phases, 1):
@@ -116,7 +116,7 @@ def _samples_max(manifest: Manifest, number: int) -> int:
     return min(limits, default=0)
 
 
-def check_views(build_dir: Path, manifest: Manifest, entry: Dataset, told: Callable[[int], None] | None) -> list[str]:
+def check_views(build_dir: Root, manifest: Manifest, entry: Dataset, told: Callable[[int], None] | None) -> list[str]:
     """Read the views of a dataset: their documents are the dataset's, and none is in two of them.
 
     Parameters
@@ -146,7 +146,7 @@ def check_views(build_dir: Path, manifest: Manifest, entry: Dataset, told: Calla
 
 
 def _check_view(
-    build_dir: Path, entry: Dataset, view: View, whole: IndexFile, taken: NDArray[np.uint8], number: int
+    build_dir: Root, entry: Dataset, view: View, whole: IndexFile, taken: NDArray[np.uint8], number: int
 ) -> list[str]:
     """Check the index of a view, and note in ``taken``, uint8[documents], the phase that has each document."""
     path = build_dir / f"{view.prefix}.idx"
@@ -168,13 +168,13 @@ def _check_view(
     return broken
 
 
-def _check_hashes(build_dir: Path, entry: Dataset, view: View, told: Callable[[int], None] | None) -> list[str]:
+def _check_hashes(build_dir: Root, entry: Dataset, view: View, told: Callable[[int], None] | None) -> list[str]:
     """Hash the files of a view; a ``.bin`` that is the very file of its dataset is hashed there."""
     paths = [(build_dir / f"{view.prefix}{suffix}") for suffix in SUFFIXES]
     promised = (view.xxh64.bin, view.xxh64.idx)
     broken = []
     for path, whole, hashed in zip(paths, (build_dir / f"{entry.prefix}.bin", None), promised, strict=True):
-        if whole is not None and whole.is_file() and path.samefile(whole):
+        if whole is not None and is_local(whole) and whole.is_file() and path.samefile(whole):
             if hashed != entry.xxh64.bin:
                 broken.append(f"{path} is the file of its dataset, but {NAME} gives it another xxh64")
         elif told is not None and (found := hash_of(path, told)) != hashed:

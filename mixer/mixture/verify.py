@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from mixer.engine.stage import Progress
@@ -23,6 +22,7 @@ from mixer.mixture import checks
 from mixer.mixture.export import Part, Weighted, parts_of, read_blend, read_flags, usable_valid
 from mixer.mixture.phase_checks import check_phases, check_views
 from mixer.mixture.running import Running
+from mixer.storage import Root
 
 CHECKPOINTS: Final = (0.01, 0.1, 0.5, 1.0)
 """Parts of the training at which the report gives the ALMR."""
@@ -101,7 +101,7 @@ class VerifyReport:
         Every phase, in the order of training; empty where there are none.
     """
 
-    build_dir: Path
+    build_dir: Root
     manifest: Manifest
     rehashed: bool
     files: int
@@ -119,11 +119,11 @@ class VerifyReport:
 
 
 def verify(
-    build_dir: Path,
+    build_dir: Root,
     *,
     rehash: bool = True,
     workers: int | None = None,
-    root: Path | None = None,
+    root: Root | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Check every promise of a build.
@@ -246,7 +246,7 @@ def _together(manifest: Manifest, replays: "list[_Replayed]") -> tuple[DatasetRe
 
 
 def _check_texts(
-    build_dir: Path, manifest: Manifest, parts: list[Part], root: Path
+    build_dir: Root, manifest: Manifest, parts: list[Part], root: Root
 ) -> tuple[list[Weighted | None], list[str]]:
     """Check everything but the dataset files; return the blend of each part of the training, and what is broken."""
     broken = checks.check_manifest(build_dir / NAME, manifest) + checks.check_unlisted(build_dir, manifest)

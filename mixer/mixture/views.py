@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import numpy as np
 
+from mixer import storage
 from mixer.engine.outputs import Outputs, place
 from mixer.manifest import Almr, Dataset, Hashes, Manifest, Phase, View, content_id, prefix_of
 from mixer.megatron.indexed import IndexFile
@@ -21,6 +22,7 @@ from mixer.megatron.view import write_view
 from mixer.mixture.deal import deal
 from mixer.mixture.settings import MixtureSettings
 from mixer.mixture.weights import Mixture
+from mixer.storage import Root, is_local
 
 _BUILDING = ".building-views"
 
@@ -37,7 +39,7 @@ class _Written:
     hashes: Hashes
 
 
-def write_views(root: Path, manifest: Manifest, mixture: Mixture, settings: MixtureSettings) -> tuple[Manifest, int]:
+def write_views(root: Root, manifest: Manifest, mixture: Mixture, settings: MixtureSettings) -> tuple[Manifest, int]:
     """Write the views of all phases; nothing where the training has none.
 
     Parameters
@@ -57,7 +59,7 @@ def write_views(root: Path, manifest: Manifest, mixture: Mixture, settings: Mixt
         No space is left on the disk.
     """
     building = root / "megatron" / _BUILDING
-    shutil.rmtree(building, ignore_errors=True)
+    _clear(building)
     if not mixture.phases:
         return manifest, 0
     written: list[list[_Written]] = [[] for _ in mixture.phases]
@@ -70,7 +72,10 @@ def write_views(root: Path, manifest: Manifest, mixture: Mixture, settings: Mixt
             for f, view in found:
                 written[f].append(view)
     identity = content_id((view.name, view.hashes) for views in written for view in views)
-    _finish(building, root / prefix_of(identity, ""))
+    if is_local(root):
+        _finish(root / "megatron" / _BUILDING, root / prefix_of(identity, ""))
+    else:
+        copied += _finish_store(root, identity, [view for views in written for view in views])
     phases = tuple(
         _phase(identity, phase, views, manifest.sequence_length, part)
         for phase, views, part in zip(mixture.phases, written, settings.by_phase, strict=True)
@@ -78,7 +83,7 @@ def write_views(root: Path, manifest: Manifest, mixture: Mixture, settings: Mixt
     return msgspec.structs.replace(manifest, views=identity, phases=phases), copied
 
 
-def _write(root: Path, entry: Dataset, samples: Sequence[int], length: int) -> tuple[list[tuple[int, _Written]], int]:
+def _write(root: Root, entry: Dataset, samples: Sequence[int], length: int) -> tuple[list[tuple[int, _Written]], int]:
     """Write the views of one dataset, and return each with its phase, and the bytes that had to be copied."""
     outputs = Outputs(root)
     whole = IndexFile(root / entry.prefix)
@@ -91,10 +96,39 @@ def _write(root: Path, entry: Dataset, samples: Sequence[int], length: int) -> t
         path = f"megatron/{_BUILDING}/{name}.idx"
         with outputs.open(path) as file:
             index = write_view(file, whole, np.equal(dealt.phase, f))
-        copied += place(root / f"{entry.prefix}.bin", (root / path).with_suffix(".bin"), root)
+        if is_local(root):
+            copied += place(root / f"{entry.prefix}.bin", (root / path).with_suffix(".bin"), root)
         hashes = Hashes(bin=entry.xxh64.bin, idx=outputs.files[path].xxh64)
         found.append((f, _Written(name, entry, index.documents, index.tokens, count, hashes)))
     return found, copied
+
+
+def _clear(building: Root) -> None:
+    """Remove what an interrupted run left."""
+    if is_local(building):
+        shutil.rmtree(building, ignore_errors=True)
+    else:
+        storage.remove(building / name for name in storage.files(building))
+
+
+def _finish_store(root: Root, identity: str, written: Sequence[_Written]) -> int:
+    """Give the views their final place in an object store, which has no other names for a file: copies, by the store.
+
+    Returns
+    -------
+    The bytes that were copied; what is there already is not copied again.
+    """
+    there = storage.files(root / prefix_of(identity, ""))
+    building = root / "megatron" / _BUILDING
+    copied = 0
+    for view in written:
+        target = prefix_of(identity, view.name)
+        place(building / f"{view.name}.idx", root / f"{target}.idx", root)
+        whole = root / f"{view.dataset.prefix}.bin"
+        if there.get(f"{view.name}.bin") != whole.stat().st_size:
+            copied += place(whole, root / f"{target}.bin", root)
+    _clear(building)
+    return copied
 
 
 def _finish(building: Path, target: Path) -> None:

@@ -15,6 +15,7 @@ from mixer.report import can_draw, samples, tallies
 from mixer.report.markup import cards, escape, frame, paragraph, picture, section, short, table
 from mixer.report.ratio import Curve, checkpoints, curve
 from mixer.report.tallies import Tally
+from mixer.storage import Root
 
 EXCERPT = 500
 """Characters of a document that are shown."""
@@ -22,7 +23,7 @@ SHOWN = 2
 """Documents shown for each reason and dataset, unless another number is asked for."""
 
 
-def report(directory: Path, shown: int = SHOWN, seed: int = 0, frontier: Path | None = None) -> str:
+def report(directory: Root, shown: int = SHOWN, seed: int = 0, frontier: Path | None = None) -> str:
     """Return the page about a finished build.
 
     Parameters
@@ -259,13 +260,13 @@ def _scripts(counted: Sequence[Tally]) -> str:
     return paragraph("Documents that the rules kept.") + table(columns, rows) if rows else ""
 
 
-def _dropped(directory: Path, shown: int, seed: int) -> str:
+def _dropped(directory: Root, shown: int, seed: int) -> str:
     found = samples.dropped(directory, shown, seed)
     said = "Drawn at random for each reason. Texts are as they were when they were dropped."
     return paragraph(said) + "".join(_specimens(reason, some) for reason, some in found.items())
 
 
-def _kept(directory: Path, shown: int, seed: int) -> str:
+def _kept(directory: Root, shown: int, seed: int) -> str:
     found = samples.kept(directory, shown, seed)
     return paragraph("Drawn at random for each dataset.") + "".join(
         _specimens(dataset, some) for dataset, some in found.items()

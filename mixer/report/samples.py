@@ -5,18 +5,19 @@ by the same seed.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from mixer.inspection.finished import DROPPED, KEPT, BuildFile, Wanted, batches, files, reasons_of
 from mixer.inspection.specimens import Specimen, random_order, specimens_at
+from mixer.storage import Root
 
 FILES = 4
 """Files of each folder of documents that are looked into."""
 
 
-def kept(directory: Path, count: int, seed: int) -> dict[str, list[Specimen]]:
+def kept(directory: Root, count: int, seed: int) -> dict[str, list[Specimen]]:
     """Draw kept documents of each dataset, by its name."""
     return {
         folder.name: found
@@ -26,7 +27,7 @@ def kept(directory: Path, count: int, seed: int) -> dict[str, list[Specimen]]:
     }
 
 
-def dropped(directory: Path, count: int, seed: int) -> dict[str, list[Specimen]]:
+def dropped(directory: Root, count: int, seed: int) -> dict[str, list[Specimen]]:
     """Draw dropped documents for each reason, by its name; of several sources where there are."""
     by_reason: dict[str, list[list[Specimen]]] = {}
     for _, some in _some_files(directory, DROPPED, seed):
@@ -39,11 +40,11 @@ def dropped(directory: Path, count: int, seed: int) -> dict[str, list[Specimen]]
     return {reason: turns[reason][:count] for reason in sorted(turns)}
 
 
-def _some_files(directory: Path, root: str, seed: int) -> list[tuple[Path, list[BuildFile]]]:
+def _some_files(directory: Root, root: str, seed: int) -> list[tuple[PurePosixPath, list[BuildFile]]]:
     """Return the folders of documents, each with some of its files."""
-    folders: dict[Path, list[BuildFile]] = {}
+    folders: dict[PurePosixPath, list[BuildFile]] = {}
     for file in files(directory, Wanted(kept=root == KEPT)):
-        folders.setdefault(file.path.parent, []).append(file)
+        folders.setdefault(PurePosixPath(file.name).parent, []).append(file)
     return [
         (folder, sorted(own, key=lambda file: float(random_order(file.name, np.zeros(1, np.int64), seed)[0]))[:FILES])
         for folder, own in sorted(folders.items())

@@ -5,13 +5,13 @@ The receipts in `run/` know it task by task, and `mixer clean` removes them; doc
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 from mixer.engine.outputs import Outputs
 from mixer.engine.stage import Receipt
 from mixer.errors import BrokenPromiseError
+from mixer.storage import Root
 
 NAME = "tallies.json"
 
@@ -110,7 +110,7 @@ def write(outputs: Outputs, found: Iterable[Tally]) -> None:
         file.write(msgspec.json.format(msgspec.json.encode(list(found)), indent=1) + b"\n")
 
 
-def read(directory: Path) -> tuple[Tally, ...] | None:
+def read(directory: Root) -> tuple[Tally, ...] | None:
     """Read `tallies.json`; None if a build has none: a mixture of another build's datasets, or one of an old version.
 
     Raises

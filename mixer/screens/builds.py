@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,12 +14,13 @@ from mixer.screens.phases import for_megatron, wanted
 from mixer.screens.proofs import show_verification
 from mixer.screens.tables import console, size, table
 from mixer.sources.huggingface import Shard
+from mixer.storage import Root
 
 REASONS = 4
 """Reasons shown of each source; all of them are in ``dropped/``."""
 
 
-def show_plan(planned: Plan, out: Path | None) -> None:
+def show_plan(planned: Plan, out: Root | None) -> None:
     """Print sources, files, sizes and tasks, and the disk that the build will need in ``out``."""
     rows = table("source", "domain", "language", ">files", ">size", ">tasks")
     for source in planned.recipe.sources:

@@ -4,7 +4,6 @@ Prints, and decides nothing; ``builds`` does the same for whole builds.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -12,6 +11,7 @@ from rich.markup import escape
 from mixer.filters.check import Check, Value
 from mixer.filters.page import condition, measured, number, places_by_value, written
 from mixer.screens.tables import console, size, table
+from mixer.storage import Root
 
 if TYPE_CHECKING:  # `mixer rules` shows a table; it need not wait for what reads and measures documents
     from mixer.funnel import Funnel, LanguageCount
@@ -95,7 +95,7 @@ def show_specimens(specimens: "Sequence[Specimen]", characters: int | None) -> N
     screen.print(f"{len(specimens)} documents")
 
 
-def show_changes(changes: "Sequence[Change]", directory: Path) -> None:
+def show_changes(changes: "Sequence[Change]", directory: Root) -> None:
     """Print what other thresholds would do to a build."""
     screen = console()
     rows = table("source", "language", ">documents", ">kept", ">would be", ">lost", ">back", "by rule")

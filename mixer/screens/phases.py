@@ -1,7 +1,6 @@
 """How the phases of a training are shown: one row each, and what to start Megatron with. Prints nothing itself."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.table import Table
 
@@ -9,6 +8,7 @@ from mixer.manifest import Manifest
 from mixer.mixture.export import ARGS, BLEND, parts_of
 from mixer.mixture.settings import MixtureSettings
 from mixer.screens.tables import table
+from mixer.storage import Root
 
 
 def phase_rows(manifest: Manifest, deviations: Sequence[float] = ()) -> Table:
@@ -37,7 +37,7 @@ def phase_rows(manifest: Manifest, deviations: Sequence[float] = ()) -> Table:
     return rows
 
 
-def for_megatron(out: Path, manifest: Manifest) -> list[str]:
+def for_megatron(out: Root, manifest: Manifest) -> list[str]:
     """Say which files to hand to Megatron."""
     if not manifest.phases:
         return [f"for Megatron: {out / ARGS} (flags), {out / BLEND} (datasets and weights)"]

@@ -7,11 +7,12 @@ keeps indices in a cache that knows paths but not contents, and would use stale 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 import xxhash
 
+from mixer import storage
 from mixer.engine.disk import full_disk
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs, place
@@ -19,6 +20,7 @@ from mixer.engine.stage import Progress, Receipt, Task
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import Hashes, content_id, prefix_of
 from mixer.megatron import indexed
+from mixer.storage import Root, is_local
 from mixer.tokenize.shard import SHARDS
 
 DATASETS = "run/datasets/"
@@ -73,11 +75,11 @@ class Join:
         """
         shards: list[_Shard] = task.payload
         parts = [
-            indexed.Shard(outputs.fetch(f"{shard.path}.bin"), outputs.fetch(f"{shard.path}.lengths.npy"), shard.key[0])
+            indexed.Shard(outputs.root / f"{shard.path}.bin", outputs.root / f"{shard.path}.lengths.npy", shard.key[0])
             for shard in shards
         ]
         with (
-            outputs.open(f"{DATASETS}{task.id}.bin") as bin_file,
+            outputs.open(f"{DATASETS}{task.id}.bin", size=task.size) as bin_file,
             outputs.open(f"{DATASETS}{task.id}.idx") as idx_file,
         ):
             index = indexed.join(parts, bin_file, idx_file, indexed.token_dtype(self.vocab_size))
@@ -100,7 +102,7 @@ class _Shard:
     ``path`` is relative to the build directory and without suffix; ``key`` holds the hashes of ids and lengths.
     """
 
-    path: Path
+    path: PurePosixPath
     bytes: int
     key: tuple[str, str]
     counts: Mapping[str, Any]
@@ -109,14 +111,15 @@ class _Shard:
     def of(cls, name: str, counts: Mapping[str, Any], files: Mapping[str, OutputFile]) -> "_Shard":
         path = SHARDS + name
         ids, lengths = files[f"{path}.bin"], files[f"{path}.lengths.npy"]
-        return cls(Path(path), ids.bytes, (ids.xxh64, lengths.xxh64), counts)
+        return cls(PurePosixPath(path), ids.bytes, (ids.xxh64, lengths.xxh64), counts)
 
 
-def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
+def finalize(root: Root, receipts: Iterable[Receipt]) -> str:
     """Give joined datasets their final place, ``megatron/<content id>/``, as hard links where that is possible.
 
-    The directory appears when all its files are there. Where it stands already, missing files are put back; what is in
-    the others is not looked at here (see ``remove_damaged``).
+    The directory appears when all its files are there; in an object store, which copies them itself, they appear one
+    after the other, and ``mixture.json`` says later that they are all there. Where it stands already, missing files are
+    put back; what is in the others is not looked at here (see ``remove_damaged``).
 
     Parameters
     ----------
@@ -138,6 +141,12 @@ def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
     """
     identity, files = _joined(receipts)
     target = root / prefix_of(identity, "")
+    if not is_local(target):
+        there = storage.files(target)
+        for name, file in files.items():
+            if there.get(name) != file.bytes:
+                place(root / DATASETS / name, target / name, root)
+        return identity
     with full_disk(target):
         for abandoned in target.parent.glob(f"{_BUILDING}*"):
             shutil.rmtree(abandoned)
@@ -160,7 +169,7 @@ def finalize(root: Path, receipts: Iterable[Receipt]) -> str:
     return identity
 
 
-def remove_damaged(root: Path, receipts: Iterable[Receipt]) -> list[Path]:
+def remove_damaged(root: Root, receipts: Iterable[Receipt]) -> list[str]:
     """Remove dataset files that have been changed since they were written, so that they are made anew.
 
     Reads every file, joined and in its final place; for when a build turns out not to hold what it promises.
@@ -174,14 +183,14 @@ def remove_damaged(root: Path, receipts: Iterable[Receipt]) -> list[Path]:
 
     Returns
     -------
-    What was removed: their ``join`` has to run again, and ``finalize`` after it.
+    What was removed, relative to ``root``: their ``join`` has to run again, and ``finalize`` after it.
     """
     identity, files = _joined(receipts)
     removed = []
     for name, file in files.items():
-        for path in (root / DATASETS / name, root / prefix_of(identity, name)):
-            if path.is_file() and _hash(path) != file.xxh64:
-                path.unlink()
+        for path in (f"{DATASETS}{name}", prefix_of(identity, name)):
+            if (root / path).is_file() and _hash(root / path) != file.xxh64:
+                (root / path).unlink()
                 removed.append(path)
     return removed
 
@@ -197,10 +206,10 @@ def _joined(receipts: Iterable[Receipt]) -> tuple[str, dict[str, OutputFile]]:
     return content_id(hashes), files
 
 
-def _hash(path: Path) -> str:
+def _hash(path: Root) -> str:
     """Return the xxh64 of a file."""
     digest = xxhash.xxh64()
-    with path.open("rb", buffering=0) as opened:
+    with storage.stream(path) as opened:
         while piece := opened.read(_PIECE_BYTES):
             digest.update(piece)
     return str(digest.hexdigest())

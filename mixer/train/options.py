@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mixer.commands import EXIT_CODES, ShownGroup
+from mixer.commands import EXIT_CODES, LOCAL_BUILD, ShownGroup
 from mixer.errors import UsageError
 
 Start = Callable[..., None]
@@ -104,7 +104,7 @@ def cpt(start: Start) -> click.Command:
     """Return the command ``cpt``, which calls ``start``."""
 
     @click.command("cpt", epilog=EXIT_CODES)
-    @click.argument("mixture", type=click.Path(path_type=Path))
+    @click.argument("mixture", type=LOCAL_BUILD)
     @_run_options(
         lr="; the paper's is 1e-9 for 8B, 1e-10 for 70B",
         out="MIXTURE-cpt",

@@ -1,0 +1,355 @@
+"""Where a build directory may stand: on this machine, or in an object store that fsspec knows (``s3://bucket/mix``).
+
+The one place that knows the difference. A *root* is a ``Path``, or a ``UPath``, which has the same methods; most code
+says ``root / name`` and asks no further. What is not the same on both lies here: files that appear when they are
+complete, long reads, listings in few requests, copies and removals of many files, and the folder of this machine that
+serves a build elsewhere. On a local root all of it is what the operating system does.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypeVar, cast
+
+from upath import UPath
+
+from mixer.errors import MixerError, UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+Root: TypeAlias = Path | UPath
+"""A build directory, or a file of one."""
+Anywhere = TypeVar("Anywhere", Path, UPath)
+TEMPORARY: Final = ".tmp"
+"""Ends the name of a file that is being written."""
+SCRATCH: Final = "MIXER_SCRATCH"
+"""Environment variable: the folder of this machine for what a build in an object store needs here."""
+
+_MEBI: Final = 1 << 20
+_PART_BYTES: Final = 8 * _MEBI
+"""Parts of an upload whose size nobody knows beforehand: 10,000 of them, the most that S3 takes, are 84 GB."""
+_PARTS: Final = 9_000
+_LARGE_PART_BYTES: Final = 64 * _MEBI
+"""Parts of large uploads: few requests, and still a small part of a worker's memory."""
+_SLICE_BYTES: Final = 4 * _MEBI
+"""An upload is fed in slices, so that it holds little more than a part however much is written at once."""
+_WINDOW_BYTES: Final = 4 * _MEBI
+"""Bytes that are read at once around a place that is asked for."""
+_AT_ONCE: Final = 1_000
+"""Files that are read or removed in one go; S3 removes so many in a request."""
+_REACH: Final = (
+    "see that the bucket exists, and that credentials, region and endpoint are in the environment (AWS_ACCESS_KEY_ID, "
+    "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL for S3; docs/storage.md)"
+)
+
+
+def is_local(root: Root) -> "TypeIs[Path]":
+    """Say whether a root, or a file of one, is on a file system of this machine."""
+    return isinstance(root, Path)
+
+
+def at(place: str) -> Root:
+    """Return the root that a user names: a path, or a URL such as ``s3://bucket/mix``.
+
+    Listings are asked for anew each time: other processes write there.
+
+    Raises
+    ------
+    UsageError
+        Nothing here can read such a URL.
+    """
+    scheme, colon, rest = place.partition("://")
+    if not colon:
+        return Path(place)
+    if scheme == "file":
+        return Path(rest)
+    if not rest.strip("/"):
+        raise UsageError(f"{place} names no bucket", f"give it in full, such as {scheme}://bucket/mix")
+    try:
+        root = UPath(place.rstrip("/"), use_listings_cache=False)
+        assert root.fs is not None
+    except ImportError as error:
+        extra = "pip install 'mixer[s3]'" if scheme in ("s3", "s3a") else f"install what fsspec needs: {error}"
+        raise UsageError(f"{place} cannot be reached: {error}", extra) from error
+    except ValueError as error:
+        raise UsageError(f"{place} cannot be reached: {error}", "give a path, or a URL of a known store") from error
+    return root
+
+
+def local_only(root: Root, what: str) -> Path:
+    """Return a root that has to be on this machine.
+
+    Raises
+    ------
+    UsageError
+        It is not.
+    """
+    if is_local(root):
+        return root
+    raise UsageError(
+        f"{what} reads and writes a directory on this machine, not {root}",
+        f"copy it to a disk, such as: aws s3 sync {root} DIRECTORY; then mixer relocate DIRECTORY",
+    )
+
+
+def trouble(error: BaseException) -> MixerError | None:
+    """Word what a store's client library raised, if it is that; None for all other errors."""
+    words = f"{type(error).__name__}: {error}"
+    for name in ("botocore.exceptions", "aiohttp"):
+        module = sys.modules.get(name)
+        kinds = [getattr(module, kind, None) for kind in ("BotoCoreError", "ClientError")] if module else []
+        if isinstance(error, tuple(kind for kind in kinds if kind is not None)):
+            return UsageError(f"the object store cannot be used: {words}", _REACH)
+    return None
+
+
+def check_reachable(root: Root) -> None:
+    """Make sure that a store answers, before anything is done.
+
+    Raises
+    ------
+    UsageError
+        It does not; the remedy names what has to be set.
+    """
+    if is_local(root):
+        return
+    try:
+        with suppress(FileNotFoundError):
+            root.fs.ls(root.path)
+            return
+        root.fs.ls(root.path.strip("/").split("/")[0])  # the bucket itself has to be there
+    except FileNotFoundError as error:
+        if root.protocol != "memory":
+            raise UsageError(f"{root} cannot be reached: there is no such bucket", _REACH) from error
+    except Exception as error:
+        raise UsageError(f"{root} cannot be reached: {type(error).__name__}: {error}", _REACH) from error
+
+
+def workplace(root: Root) -> Path:
+    """Return the folder of this machine for locks, logs and scratch files of a build: its own ``run/``, if it is here.
+
+    For another it is named after the URL, below ``MIXER_SCRATCH``, or the folder for temporary files.
+    """
+    if is_local(root):
+        return root / "run"
+    return scratch_folder() / hashlib.sha256(str(root).encode()).hexdigest()[:16]
+
+
+def scratch_folder() -> Path:
+    """Return the folder of this machine for what builds elsewhere need here."""
+    return Path(os.environ.get(SCRATCH) or Path(tempfile.gettempdir()) / f"mixer-{os.getuid()}")
+
+
+def scratch(root: Root) -> Path:
+    """Make a folder for files that this process fetches from a root elsewhere.
+
+    It is the caller's to remove. What processes of this machine left that were killed is removed here.
+    """
+    folder = workplace(root) / "fetched" / socket.gethostname()  # it may be a disk that several machines share
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.iterdir() if Path("/proc/self").exists() else ():
+        if not Path("/proc", left.name.partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=folder))
+
+
+def files(folder: Root) -> dict[str, int]:
+    """List all files below a folder: bytes, by path relative to it (``/``-separated); none if it is not there."""
+    if is_local(folder):
+        found = ((path, path.stat().st_size) for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): size for path, size in found}
+    base = folder.path.rstrip("/") + "/"
+    listed = folder.fs.find(folder.path, detail=True)
+    sizes = {name.removeprefix(base): int(info["size"]) for name, info in listed.items() if name.startswith(base)}
+    return {name: sizes[name] for name in sorted(sizes) if name}
+
+
+def stream(path: Root) -> BinaryIO:
+    """Open a file that is read from front to back, in large pieces; nothing is read ahead."""
+    if is_local(path):
+        return cast(BinaryIO, path.open("rb", buffering=0))
+    return cast(BinaryIO, path.fs.open(path.path, "rb", cache_type="none"))
+
+
+def fill(file: BinaryIO, buffer: bytearray) -> int:
+    """Read into a buffer, and return the bytes that were read; 0 at the end."""
+    return cast(io.RawIOBase, file).readinto(buffer) or 0
+
+
+def seekable(path: Root) -> str | BinaryIO:
+    """Return what a library that reads here and there, such as Arrow, opens a file by."""
+    if is_local(path):
+        return str(path)
+    return cast(BinaryIO, path.fs.open(path.path, "rb", cache_type="readahead", block_size=_WINDOW_BYTES))
+
+
+def piece(path: Root, first: int, last: int) -> bytes:
+    """Read the bytes ``first`` to ``last`` (not included) of a file."""
+    if is_local(path):
+        with path.open("rb", buffering=0) as file:
+            file.seek(first)
+            return file.read(last - first)
+    return cast(bytes, path.fs.cat_file(path.path, start=first, end=last))
+
+
+@contextmanager
+def borrow(path: Root) -> Iterator[Path]:
+    """Hand out a file of this machine with the same bytes, for a while: a mapping of it into memory outlives that."""
+    if is_local(path):
+        yield path
+        return
+    folder = scratch_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="file-", dir=folder) as made:
+        yield fetch(path, Path(made))
+
+
+def read_all(paths: Iterable[Anywhere]) -> Iterator[tuple[Anywhere, bytes]]:
+    """Read small files of one root whole, many at once where that saves time."""
+    wanted = list(paths)
+    for first in range(0, len(wanted), _AT_ONCE):
+        some = wanted[first : first + _AT_ONCE]
+        if is_local(some[0]):
+            yield from ((path, path.read_bytes()) for path in some)
+        else:
+            found = some[0].fs.cat([path.path for path in some if not is_local(path)])
+            yield from ((path, found[str(path.path)]) for path in some if not is_local(path))
+
+
+def fetch(path: Root, folder: Path) -> Path:
+    """Return a file with the same bytes on this machine: the file itself, or a copy in ``folder``."""
+    if is_local(path):
+        return path
+    target = folder / hashlib.sha256(path.path.encode()).hexdigest()[:16] / path.name
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.fs.get_file(path.path, str(target))
+    return target
+
+
+@contextmanager
+def create(path: Root, size: int = 0) -> Iterator[BinaryIO]:
+    """Open a file for writing from front to back; it appears when the block ends without an exception.
+
+    In an object store it is uploaded in parts meanwhile, and the parts are thrown away if there is an exception; those
+    of a process that is killed are invisible until ``abandon_uploads`` throws them away. Elsewhere it has another name
+    until it is complete.
+
+    Parameters
+    ----------
+    path
+        The file; the folders above it are made. One that is there is replaced.
+    size
+        Its bytes, if they are known: uploads of more than 84 GB need larger parts.
+    """
+    if is_local(path):
+        with complete(path) as temporary, temporary.open("wb", buffering=0) as opened:
+            yield cast(BinaryIO, opened)
+        return
+    if not path.fs.async_impl:  # no object store: an unfinished file can be seen
+        with complete(path) as other, other.fs.open(other.path, "wb") as file:
+            yield cast(BinaryIO, file)
+        return
+    part = max(_PART_BYTES, min(size // 200, _LARGE_PART_BYTES), -(-size // _PARTS))
+    file = path.fs.open(path.path, "wb", block_size=-(-part // _MEBI) * _MEBI)
+    try:
+        yield cast(BinaryIO, _Sliced(file))
+        file.close()
+    except BaseException:
+        with suppress(Exception):  # say the first error
+            file.discard()
+        with suppress(Exception):  # or the garbage collector would complete it
+            file.closed = True
+        raise
+
+
+class _Sliced(io.RawIOBase):
+    """An upload that is given no more than a slice at once."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__()
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        for first in range(0, len(view), _SLICE_BYTES):
+            self._file.write(view[first : first + _SLICE_BYTES])
+        return len(view)
+
+
+@contextmanager
+def complete(target: Anywhere) -> Iterator[Anywhere]:
+    """Hand out a temporary path beside ``target`` that takes its name when the block ends without an exception."""
+    temporary = target.with_name(target.name + TEMPORARY)
+    if is_local(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield temporary
+        if is_local(target):
+            temporary.replace(target)
+        else:
+            target.fs.mv(temporary.path, target.path)
+    except BaseException:
+        with suppress(OSError):  # what cannot be written to cannot be tidied either: say the first error
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write(path: Root, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    with create(path) as file:
+        file.write(content)
+
+
+def copy(source: UPath, target: UPath) -> None:
+    """Copy a file within a store, which moves the bytes itself."""
+    source.fs.cp_file(source.path, target.path)
+
+
+def remove(paths: Iterable[Root]) -> None:
+    """Remove files, many in one request where a store can; those that are not there are passed over."""
+    wanted = list(paths)
+    for first in range(0, len(wanted), _AT_ONCE):
+        some = wanted[first : first + _AT_ONCE]
+        remote = [path for path in some if not is_local(path)]
+        if remote and remote[0].fs.async_impl:
+            with suppress(FileNotFoundError):
+                remote[0].fs.rm([path.path for path in remote])
+        else:
+            for path in some:
+                path.unlink(missing_ok=True)
+
+
+def abandon_uploads(root: Root) -> None:
+    """Throw away what unfinished uploads below a root left in the store, invisible but paid for; nobody may upload.
+
+    Only S3 lists them; other stores forget them after some days. Without the permission to list them they stay.
+    """
+    if is_local(root) or "s3" not in root.fs.protocol:
+        return
+    bucket, _, prefix = root.path.partition("/")
+    place: dict[str, str] = {}
+    with suppress(OSError, NotImplementedError):
+        while True:
+            page = root.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/", **place)
+            for upload in page.get("Uploads", ()):
+                root.fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
+            if not page.get("IsTruncated"):
+                return
+            place = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+def modules(root: Root) -> list[str]:
+    """Name the modules that reading and writing a root takes, to be imported once for many processes."""
+    return [] if is_local(root) else [type(root.fs).__module__]
