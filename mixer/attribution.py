@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,7 +18,7 @@ from mixer import storage
 from mixer.directory import documents_of
 from mixer.documents import METADATA
 from mixer.errors import UsageError
-from mixer.manifest import Dataset, Manifest, read
+from mixer.manifest import Dataset, Manifest, folder_of, read, wholes
 from mixer.storage import Root
 
 NOT_STATED = "not stated"
@@ -60,8 +59,8 @@ def attribution(directory: Root, documents: Root | None = None) -> str:
             f"{directory} holds no documents, which say the licences",
             "name the build that it was mixed from with --documents",
         )
-    read_from = [entry for entry in manifest.datasets if entry.samples]
-    licences = {entry.prefix: licences_of(folder / "train" / PurePosixPath(entry.prefix).name) for entry in read_from}
+    read_from = [entry for entry in wholes(manifest.datasets) if entry.samples]
+    licences = {entry.prefix: licences_of(folder / "train" / folder_of(entry)) for entry in read_from}
     return "\n".join([*_head(manifest), *_sources(read_from, licences), *_by_licence(read_from, licences), ""])
 
 

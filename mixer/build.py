@@ -143,6 +143,7 @@ def mix(
         if counts["split"] == "train":
             counted.append(
                 Counted(
+                    name=receipt.task.split("/", 1)[1],
                     source=source,
                     language=language,
                     domain=recipe.source(source).domain,

@@ -30,7 +30,7 @@ import yaml
 
 from mixer.directory import documents_of
 from mixer.errors import UsageError, did_you_mean
-from mixer.manifest import Dataset, Manifest, read
+from mixer.manifest import Dataset, Manifest, folder_of, read, wholes
 from mixer.megatron.indexed import PIECE_DOCUMENTS, IndexFile, read_index, token_dtype
 from mixer.megatron.order import SEED
 from mixer.mixture.export import CACHE, blended, blended_datasets, data_flags, parts_of, read_flags
@@ -133,9 +133,9 @@ def _torchtitan(manifest: Manifest, root: Path, _: Path, __: Path | None) -> Fil
 def _nanotron(manifest: Manifest, root: Path, folder: Path, _: Path | None) -> Files:
     drawn = blended_datasets(manifest)
     for entry in drawn:
-        _link_tokens(entry, root / entry.prefix, folder / "datasets" / _name(entry))
+        _link_tokens(entry, root / entry.prefix, folder / "datasets" / entry.name)
     dataset = {
-        "dataset_folder": [str(folder / "datasets" / _name(entry)) for entry in drawn],
+        "dataset_folder": [str(folder / "datasets" / entry.name) for entry in drawn],
         "dataset_weights": [entry.weight for entry in drawn],
         "tokenizer_name": _flag(root, "--tokenizer-model") or manifest.tokenizer.name,
         "vocab_size": manifest.tokenizer.vocab_size,
@@ -174,9 +174,9 @@ def _llamafactory(manifest: Manifest, root: Path, folder: Path, documents: Path 
             f"{root} holds no documents, which LLaMA-Factory reads",
             "name the build that it was mixed from with --documents",
         )
-    drawn = blended_datasets(manifest)
+    drawn = wholes(blended_datasets(manifest))
     info = {
-        _name(entry): {"file_name": str(texts.resolve() / "train" / _name(entry)), "columns": {"prompt": "text"}}
+        entry.name: {"file_name": str(texts.resolve() / "train" / folder_of(entry)), "columns": {"prompt": "text"}}
         for entry in drawn
     }
     yield "dataset_info.json", _json(info)
@@ -204,10 +204,6 @@ def _seed(root: Path) -> int:
 def _flag(root: Path, flag: str) -> str | None:
     """Return the value of a flag of ``args.txt``; None if it is not given."""
     return next(iter(read_flags(root).get(flag, ())), None)
-
-
-def _name(entry: Dataset) -> str:
-    return entry.prefix.rsplit("/", 1)[-1]
 
 
 def _yaml(tree: object) -> str:

@@ -17,7 +17,7 @@ from mixer import storage
 from mixer.directory import documents_of
 from mixer.documents import METADATA, read_rows
 from mixer.errors import BrokenPromiseError, MixerError, UsageError
-from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, read
+from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, folder_of, read
 from mixer.megatron.blend import SURPLUS, Replay, planned_samples, wanted_samples
 from mixer.megatron.indexed import IndexFile, read_index
 from mixer.megatron.order import SEED, Part, contents
@@ -133,7 +133,7 @@ def locate(
         parts = contents(lengths, training.wanted[place], training.sequence_length, seed, [each.drawn for each in own])
         if documents_read is not None:
             parts = [[replace(one, document=int(documents_read[one.document])) for one in held] for held in parts]
-        rows = _rows(texts, dataset, index, {part.document for held in parts for part in held})
+        rows = _rows(texts, manifest, dataset, {part.document for held in parts for part in held})
         for each, held in zip(own, parts, strict=True):
             pieces = [_piece(part, directory / dataset.prefix, index, rows, vocabulary) for part in held]
             found.append(Sample(each.number, dataset, each.drawn, tuple(pieces)))
@@ -242,22 +242,27 @@ def _vocabulary(tokenizer: Tokenizer, flags: Flags) -> Vocabulary | None:
     return vocabulary if vocabulary and vocabulary.byte_exact and vocabulary.sha256 == tokenizer.sha256 else None
 
 
-def _rows(texts: Root | None, dataset: Dataset, index: IndexFile, wanted: Iterable[int]) -> dict[int, Document]:
-    """Read documents of a dataset by their numbers, from the row groups that hold them."""
+def _rows(texts: Root | None, manifest: Manifest, dataset: Dataset, wanted: Iterable[int]) -> dict[int, Document]:
+    """Read documents of a dataset by their numbers, from the row groups that hold them.
+
+    The numbered parts of a dataset have one folder, in which their documents follow one another.
+    """
     if texts is None:
         return {}
-    folder = texts / "train" / PurePosixPath(dataset.prefix).name
+    folder = texts / "train" / folder_of(dataset)
+    parts = [entry for entry in manifest.datasets if folder_of(entry) == folder_of(dataset)]
     found: dict[int, Document] = {}
-    remaining, start = sorted(wanted), 0
+    before = sum(entry.documents for entry in parts[: parts.index(dataset)])
+    remaining, start = sorted(wanted), -before
     names = (name for name in storage.files(folder) if name.endswith(".parquet"))
     for path in (folder / name for name in sorted(names, key=lambda name: int(PurePosixPath(name).stem))):
         stop = start + pq.read_metadata(storage.seekable(path)).num_rows
         here = [number - start for number in remaining if start <= number < stop]
         found.update((start + row, _document(values)) for row, values in read_rows(path, here))
         start = stop
-    if start != index.documents:
+    if start + before != (expected := sum(entry.documents for entry in parts)):
         raise BrokenPromiseError(
-            f"{folder} holds {start:,} documents, but the dataset {index.documents:,}", "run the build command again"
+            f"{folder} holds {start + before:,} documents, but the dataset {expected:,}", "run the build command again"
         )
     return found
 

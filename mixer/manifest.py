@@ -6,7 +6,8 @@ file and ``/``-separated, so that a build can be moved.
 """
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -80,6 +81,11 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     epochs: Annotated[float, Meta(ge=0.0)]
     max_epochs: Annotated[float, Meta(ge=0.0)]
     xxh64: Hashes
+
+    @property
+    def name(self) -> str:
+        """What it is called: ``<source>-<language>``, or that and the number of the part, ``-03``."""
+        return name_of(self.prefix)
 
     @property
     def additional_share(self) -> float:
@@ -267,6 +273,40 @@ def content_id(files: Iterable[tuple[str, Hashes]]) -> str:
     """
     lines = sorted(f"{name}\t{hashes.bin}\t{hashes.idx}\n" for name, hashes in files)
     return str(xxhash.xxh3_128_hexdigest("".join(lines).encode()))
+
+
+def name_of(prefix: str) -> str:
+    """Return the name of a dataset, the last part of its prefix."""
+    return prefix.rsplit("/", 1)[-1]
+
+
+def folder_of(entry: Dataset | ValidDataset) -> str:
+    """Return the folder of ``documents/train`` or ``documents/valid`` that a dataset shares with its other parts."""
+    return f"{entry.source}-{entry.language}"
+
+
+def wholes(datasets: Iterable[Dataset]) -> list[Dataset]:
+    """Put the numbered parts of a dataset together again, in the place of the first: as tables show it.
+
+    Counts, samples and weights are sums; such a dataset has the prefix that it would have in one part, which is not
+    there, and the hashes of the first.
+    """
+    found: dict[tuple[str, str], list[Dataset]] = {}
+    for entry in datasets:
+        found.setdefault((entry.source, entry.language), []).append(entry)
+    return [parts[0] if len(parts) == 1 else _together(parts) for parts in found.values()]
+
+
+def _together(parts: Sequence[Dataset]) -> Dataset:
+    first, tokens = parts[0], sum(part.tokens for part in parts)
+    sums = ("documents", "tokens", "additional_tokens", "base_tokens", "neutral_tokens", "samples")
+    return msgspec.structs.replace(
+        first,
+        prefix=f"{first.prefix.removesuffix(first.name)}{folder_of(first)}",
+        weight=min(1.0, math.fsum(part.weight for part in parts)),
+        epochs=math.fsum(part.epochs * part.tokens for part in parts) / tokens,
+        **{name: sum(getattr(part, name) for part in parts) for name in sums},
+    )
 
 
 def prefix_of(build: str, name: str) -> str:

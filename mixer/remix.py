@@ -111,6 +111,7 @@ def _changed(build_dir: Root, before: Manifest, changes: Mapping[str, Any]) -> M
 def _counted(entry: Dataset) -> Counted:
     """Return what was counted of a dataset when it was made."""
     return Counted(
+        name=entry.name,
         source=entry.source,
         language=entry.language,
         domain=entry.domain,

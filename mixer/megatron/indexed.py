@@ -20,18 +20,20 @@ Every array is written and read in pieces, so memory does not grow with the numb
 """
 
 import io
+import mmap
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import numpy as np
 import xxhash
+from numpy.lib import format as numpy_format
 from numpy.typing import NDArray
 
 from mixer import storage
 from mixer.errors import BrokenPromiseError
-from mixer.storage import Root, is_local
+from mixer.storage import Root
 
 MAGIC: Final = b"MMIDIDX\x00\x00"
 VERSION: Final = 1
@@ -41,10 +43,13 @@ UINT16_BELOW: Final = 65_500
 """Megatron-core keeps ids in uint16 for vocabularies smaller than this (``DType.optimal_dtype``)."""
 MAX_DOCUMENTS: Final = 2**31 - 1
 """Megatron numbers the documents of a prefix in int32."""
+MAX_DOCUMENT_TOKENS: Final = 2**31 - 1
+"""An ``.idx`` says the tokens of a document in int32."""
 PIECE_DOCUMENTS: Final = 1 << 20
 """Documents whose numbers are in memory at once: 8 MB an array."""
 PIECE_BYTES: Final = 16 << 20
 """Bytes of a ``.bin`` that are copied at once."""
+_NPY_HEADER_BYTES: Final = 128
 
 
 class Writable(Protocol):
@@ -101,7 +106,7 @@ def write_index(file: Writable, lengths: Iterable[NDArray[Any]], dtype: np.dtype
         raise ValueError("lengths are gone over three times: give a list of arrays, or what can be iterated again")
     documents = tokens = 0
     for piece in lengths:
-        if len(piece) and not (piece.min() > 0 and piece.max() <= np.iinfo(np.int32).max):
+        if len(piece) and not (piece.min() > 0 and piece.max() <= MAX_DOCUMENT_TOKENS):
             raise ValueError("a document must have between 1 and 2**31 - 1 tokens")
         documents += len(piece)
         tokens += int(piece.sum(dtype=np.int64))
@@ -138,7 +143,7 @@ def _pointers(lengths: NDArray[Any], begin: int, itemsize: int) -> tuple[NDArray
 def join(shards: Sequence[Shard], bin_file: Writable, idx_file: Writable, dtype: np.dtype[Any]) -> Index:
     """Write shards as one prefix, in their order.
 
-    Memory holds the lengths of one shard at a time and ``PIECE_BYTES`` of ids.
+    Memory holds ``PIECE_DOCUMENTS`` of lengths and ``PIECE_BYTES`` of ids, whatever the number and size of the shards.
 
     Parameters
     ----------
@@ -152,13 +157,13 @@ def join(shards: Sequence[Shard], bin_file: Writable, idx_file: Writable, dtype:
     Raises
     ------
     BrokenPromiseError
-        A shard's ``.bin`` has not the size that its lengths say, or not its hash.
+        A shard's ``.bin`` has not the size that its lengths say, or not its hash; or the lengths are damaged.
     ValueError
         As ``write_index``.
     """
     buffer = bytearray(PIECE_BYTES)
     for shard in shards:
-        tokens = int(_load_lengths(shard.lengths).sum(dtype=np.int64))
+        tokens = sum(int(piece.sum(dtype=np.int64)) for piece in read_lengths(shard.lengths))
         copied, found = _copy(shard.bin, bin_file, buffer)
         if shard.xxh64 not in (None, found):
             raise BrokenPromiseError(
@@ -183,18 +188,52 @@ def _copy(path: Root, to: Writable, buffer: bytearray) -> tuple[int, str]:
     return copied, str(digest.hexdigest())
 
 
-def _load_lengths(path: Root) -> NDArray[np.int32]:
-    return np.load(path if is_local(path) else io.BytesIO(path.read_bytes()), allow_pickle=False)
+def read_lengths(path: Root) -> Iterator[NDArray[np.int32]]:
+    """Read the lengths of a shard in pieces: int32[up to ``PIECE_DOCUMENTS``].
+
+    Raises
+    ------
+    BrokenPromiseError
+        The file is no ``.npy`` of int32[documents], or is cut off.
+    """
+    with storage.stream(path) as file:
+        # The header comes with the first piece: in an object store every read is a request.
+        piece = _read(file, _NPY_HEADER_BYTES + 4 * PIECE_DOCUMENTS)
+        header = io.BytesIO(piece)
+        try:
+            numpy_format.read_magic(header)
+            shape, _, dtype = numpy_format.read_array_header_1_0(header)
+        except ValueError:
+            shape, dtype = (), np.dtype(np.int32)
+        remaining = shape[0] if len(shape) == 1 and dtype == np.dtype("<i4") else -1
+        piece = piece[header.tell() :]
+        while 0 < len(piece) // 4 <= remaining and not len(piece) % 4:
+            remaining -= len(piece) // 4
+            yield np.frombuffer(piece, "<i4")
+            piece = _read(file, 4 * min(remaining, PIECE_DOCUMENTS))
+    if remaining:
+        raise BrokenPromiseError(
+            f"{path} does not hold the lengths of a shard", "remove it and run the same command again"
+        )
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Read so many bytes, or what there is."""
+    content = file.read(size)
+    while 0 < len(content) < size and (more := file.read(size - len(content))):
+        content += more
+    return content
 
 
 class _LengthFiles:
-    """The lengths of many shards, loaded one after the other whenever they are gone over."""
+    """The lengths of many shards, read one after the other whenever they are gone over."""
 
     def __init__(self, paths: Sequence[Root]) -> None:
         self._paths = paths
 
     def __iter__(self) -> Iterator[NDArray[np.int32]]:
-        return map(_load_lengths, self._paths)
+        for path in self._paths:
+            yield from read_lengths(path)
 
 
 class IndexFile:
@@ -206,7 +245,8 @@ class IndexFile:
     def __init__(self, prefix: Root) -> None:
         """Read and check; the parameters and errors are those of ``read_index``."""
         self._path = prefix.with_name(prefix.name + ".idx")
-        self._map = self._open()
+        self._file = self._open()
+        self._map: NDArray[np.uint8] = np.frombuffer(self._file, np.uint8)
         documents, self.dtype = self._header()
         tail = HEADER.size + 4 * documents
         self.documents = documents
@@ -219,10 +259,10 @@ class IndexFile:
         """Return where documents ``first`` to ``last`` (not included) end: the token after each one's last."""
         return self.begins[first:last] // self.dtype.itemsize + self.lengths[first:last]
 
-    def _open(self) -> NDArray[np.uint8]:
+    def _open(self) -> mmap.mmap:
         try:
-            with storage.borrow(self._path) as path:
-                return np.memmap(path, np.uint8, "r")
+            with storage.borrow(self._path) as path, path.open("rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except FileNotFoundError as error:
             raise self._broken("is missing") from error
         except ValueError as error:  # an empty file cannot be mapped
@@ -253,7 +293,13 @@ class IndexFile:
             self._expect(lengths > 0, first, "is empty")
             self._expect(self.begins[piece] == pointers, first, "does not begin where the one before it ends")
             self._expect_numbers(first, len(lengths))
+            self._let_go()
         return begin // self.dtype.itemsize
+
+    def _let_go(self) -> None:
+        """Give back the memory of what has been read; it is read again from the file when it is looked at."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
 
     def _expect_numbers(self, first: int, count: int) -> None:
         """Check the numbers of some documents, and the one after the last of all."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mixer import storage
 from mixer.errors import BrokenPromiseError
-from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, content_id, prefix_of
+from mixer.manifest import NAME, Dataset, Manifest, Tokenizer, ValidDataset, content_id, name_of, prefix_of
 from mixer.megatron.indexed import PIECE_BYTES, IndexFile, read_index, token_dtype
 from mixer.mixture.export import Part, Weighted, blended, blended_datasets, data_flags, unlisted_parts
 from mixer.mixture.foreign import foreign_flags
@@ -43,7 +43,7 @@ def _check_names(manifest: Manifest) -> list[str]:
     files = []
     for split, entries in (("train", manifest.datasets), ("valid", manifest.valid)):
         for entry in entries:
-            name = f"{split}/{PurePosixPath(entry.prefix).name}"
+            name = f"{split}/{name_of(entry.prefix)}"
             files.append((name, entry.xxh64))
             if entry.prefix != prefix_of(manifest.build, name):
                 broken.append(f"lists {entry.prefix} for {split}, which is not of its build {manifest.build}")

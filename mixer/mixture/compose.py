@@ -22,9 +22,11 @@ from mixer.storage import Root
 class Counted:
     """What the build has counted of one training dataset, before it has a weight.
 
-    ``additional`` is a sum of fractions (neutral tokens are shared out); ``max_epochs`` the cap of its source.
+    ``name`` is that of its prefix; ``additional`` is a sum of fractions (neutral tokens are shared out); ``max_epochs``
+    is the cap of its source.
     """
 
+    name: str
     source: str
     language: str
     domain: str
@@ -34,11 +36,6 @@ class Counted:
     neutral: int
     max_epochs: float
     hashes: Hashes
-
-    @property
-    def name(self) -> str:
-        """The dataset's name, ``<source>-<language>``."""
-        return f"{self.source}-{self.language}"
 
     @property
     def additional_tokens(self) -> int:

@@ -8,7 +8,7 @@ indices by the path of a prefix, so other views must never stand at the same pat
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -92,7 +92,7 @@ def _write(root: Root, entry: Dataset, samples: Sequence[int], length: int) -> t
     for f, count in enumerate(samples):
         if not count:
             continue
-        name = f"phase-{f + 1}/{PurePosixPath(entry.prefix).name}"
+        name = f"phase-{f + 1}/{entry.name}"
         path = f"megatron/{_BUILDING}/{name}.idx"
         with outputs.open(path) as file:
             index = write_view(file, whole, np.equal(dealt.phase, f))

@@ -4,17 +4,18 @@ Nothing that the recipe names has to exist. The solver is that of a build, so th
 counts, and what cannot be is refused with the same remedies.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixer.errors import RecipeError
 from mixer.loading import LoadedRecipe
 from mixer.megatron.blend import needed_surplus, planned_samples
-from mixer.megatron.indexed import MAX_DOCUMENTS, token_dtype
+from mixer.megatron.indexed import token_dtype
 from mixer.mixture.compose import decide
 from mixer.mixture.inventory import Inventory
 from mixer.mixture.weights import Mixture
@@ -22,6 +23,7 @@ from mixer.planning.costs import Amount, Disk, Indices, core_hours, disk, indice
 from mixer.planning.counts import Count, Counts
 from mixer.planning.kinds import Kind, kind_of
 from mixer.recipe import Recipe
+from mixer.tokenize.parts import Limits, Size, names_of, parts_for
 from mixer.tokenize.vocabulary import load_vocabulary
 
 OFF: Final = 0.001
@@ -44,6 +46,8 @@ class Dataset:
         Of text.
     tokens, documents, text_bytes
         As counted, or estimated.
+    prefixes
+        How many prefixes it goes into.
     samples, weight, epochs, max_epochs
         As in ``mixture.json``.
     """
@@ -59,6 +63,7 @@ class Dataset:
     documents: int
     text_bytes: int
     max_epochs: float
+    prefixes: int
     samples: int = 0
     weight: float = 0.0
     epochs: float = 0.0
@@ -109,31 +114,29 @@ def forecast(loaded: LoadedRecipe, path: Path, counts: Counts) -> Forecast:
     if settings.almr_basis == "measured":
         _check_shares(path, counts)
     found = sorted(_datasets(recipe, counts), key=lambda dataset: dataset.name)
-    shares = [dataset.count.additional_share for dataset in found]
-    additional = np.array([dataset.role == "additional" for dataset in found], np.bool_)
+    parts = sorted((part for dataset in found for part in _parts(dataset)), key=lambda part: part.name)
+    shares = [part.dataset.count.additional_share for part in parts]
+    additional = np.array([part.dataset.role == "additional" for part in parts], np.bool_)
     inventory = Inventory(
-        names=[dataset.name for dataset in found],
-        source=[dataset.source for dataset in found],
-        tokens=np.array([dataset.tokens for dataset in found], np.int64),
+        names=[part.name for part in parts],
+        source=[part.dataset.source for part in parts],
+        tokens=np.array([part.tokens for part in parts], np.int64),
         additional=additional,
-        domain=[dataset.domain for dataset in found],
+        domain=[part.dataset.domain for part in parts],
         measured=np.array(
             [float(label) if share is None else share for share, label in zip(shares, additional, strict=True)]
         ),
-        max_epochs=np.array([dataset.max_epochs for dataset in found], np.float64),
+        max_epochs=np.array([part.dataset.max_epochs for part in parts], np.float64),
     )
     mixture = decide(inventory, settings, recipe.share_bounds)
-    planned = np.zeros(len(found), np.int64)
+    planned = np.zeros(len(parts), np.int64)
     drawn = mixture.n > 0
     planned[drawn] = planned_samples(mixture.weights[drawn], mixture.samples)
     amounts = [
-        Amount(dataset.kind, dataset.text_bytes, dataset.documents, dataset.tokens, int(count))
-        for dataset, count in zip(found, planned, strict=True)
+        Amount(part.dataset.kind, part.text_bytes, part.documents, part.tokens, int(count))
+        for part, count in zip(parts, planned, strict=True)
     ]
-    datasets = tuple(
-        replace(dataset, samples=int(mixture.n[k]), weight=float(mixture.weights[k]), epochs=float(mixture.epochs[k]))
-        for k, dataset in enumerate(found)
-    )
+    datasets = tuple(_drawn(dataset, parts, mixture) for dataset in found)
     measured = mixture.measured if any(share is not None for share in shares) else None
     return Forecast(
         recipe,
@@ -144,7 +147,7 @@ def forecast(loaded: LoadedRecipe, path: Path, counts: Counts) -> Forecast:
         core_hours(amounts),
         disk(amounts, _itemsize(loaded)),
         indices(amounts, settings.sequence_length),
-        tuple(_warnings(recipe, datasets, mixture, measured)),
+        tuple(_warnings(recipe, datasets, mixture, inventory.tokens, measured)),
     )
 
 
@@ -170,7 +173,38 @@ def _datasets(recipe: Recipe, counts: Counts) -> Iterable[Dataset]:
                 documents=documents,
                 text_bytes=text,
                 max_epochs=recipe.max_epochs(source.name),
+                prefixes=parts_for(Size(documents, tokens), Limits()),
             )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A prefix of a dataset, which a build would cut into equal parts."""
+
+    name: str
+    dataset: Dataset
+    tokens: int
+    documents: int
+    text_bytes: int
+
+
+def _parts(dataset: Dataset) -> Iterable[_Part]:
+    count = dataset.prefixes
+    for k, name in enumerate(names_of(dataset.name, count)):
+        of_whole = (dataset.tokens, dataset.documents, dataset.text_bytes)
+        yield _Part(name, dataset, *((k + 1) * whole // count - k * whole // count for whole in of_whole))
+
+
+def _drawn(dataset: Dataset, parts: Sequence[_Part], mixture: Mixture) -> Dataset:
+    """Return a dataset with what is drawn of all its parts."""
+    own = [k for k, part in enumerate(parts) if part.dataset == dataset]
+    tokens = max(1, dataset.tokens)
+    return replace(
+        dataset,
+        samples=int(mixture.n[own].sum()),
+        weight=float(mixture.weights[own].sum()),
+        epochs=float(sum(mixture.epochs[k] * parts[k].tokens for k in own)) / tokens,
+    )
 
 
 def _check_shares(path: Path, counts: Counts) -> None:
@@ -199,19 +233,19 @@ def _itemsize(loaded: LoadedRecipe) -> int:
     return token_dtype(vocabulary.vocab_size).itemsize
 
 
-def _warnings(recipe: Recipe, datasets: tuple[Dataset, ...], mixture: Mixture, measured: float | None) -> Iterable[str]:
-    """Yield what the user should know before downloading anything."""
+def _warnings(
+    recipe: Recipe,
+    datasets: tuple[Dataset, ...],
+    mixture: Mixture,
+    tokens: NDArray[np.int64],
+    measured: float | None,
+) -> Iterable[str]:
+    """Yield what the user should know before downloading anything; ``tokens`` are those of each prefix."""
     settings = recipe.mixture
     if estimates := [dataset.name for dataset in datasets if dataset.is_estimate and dataset.tokens]:
         yield f"nobody has counted the tokens of {', '.join(estimates)}: estimates (~)"
     if repeated := [f"{dataset.name} ({dataset.epochs:.2f})" for dataset in datasets if dataset.epochs > 1]:
         yield f"read more than once: {', '.join(repeated)}"
-    for dataset in datasets:
-        if dataset.documents > MAX_DOCUMENTS:
-            yield (
-                f"{dataset.name} has some {dataset.documents:,} documents, but Megatron numbers those of a dataset in "
-                f"int32: make two sources of it, of {MAX_DOCUMENTS:,} documents at most"
-            )
     if measured is not None:
         silent = [d.name for d in datasets if d.samples and d.count.additional_share is None]
         assumed = f" (as labelled where no share is counted: {', '.join(silent)})" if silent else ""
@@ -220,12 +254,7 @@ def _warnings(recipe: Recipe, datasets: tuple[Dataset, ...], mixture: Mixture, m
                 f"by the language of the text the ALMR is {measured:.4f}, not {mixture.target:g}{assumed}; "
                 "mixture.almr_basis: measured aims at that"
             )
-    drawn = [dataset for dataset in datasets if dataset.samples]
-    surplus = needed_surplus(
-        [dataset.weight for dataset in drawn],
-        [dataset.tokens for dataset in drawn],
-        settings.sequence_length,
-        mixture.samples,
-    )
+    drawn = mixture.n > 0
+    surplus = needed_surplus(mixture.weights[drawn], tokens[drawn], settings.sequence_length, mixture.samples)
     if surplus is not None:
         yield f"so few samples of so many datasets need --mid-level-dataset-surplus {surplus!r} (args.txt will say so)"

@@ -10,7 +10,7 @@ import numpy as np
 from mixer.errors import UsageError
 from mixer.filters.page import measured
 from mixer.inspection.specimens import Specimen
-from mixer.manifest import Dataset, Manifest, read
+from mixer.manifest import Dataset, Manifest, read, wholes
 from mixer.report import can_draw, samples, tallies
 from mixer.report.markup import cards, escape, frame, paragraph, picture, section, short, table
 from mixer.report.ratio import Curve, checkpoints, curve
@@ -45,7 +45,7 @@ def report(directory: Root, shown: int = SHOWN, seed: int = 0, frontier: Path | 
     manifest = read(directory)
     found = curve(manifest)
     counted = tallies.read(directory)
-    drawn = [entry for entry in manifest.datasets if entry.samples]
+    drawn = [entry for entry in wholes(manifest.datasets) if entry.samples]
     sections = {
         "ratio": ("The ratio over training", _ratio(manifest, found)),
         "datasets": ("Datasets", _datasets(manifest, drawn)),
@@ -128,7 +128,7 @@ def _ratio(manifest: Manifest, found: Curve) -> str:
 def _datasets(manifest: Manifest, drawn: Sequence[Dataset]) -> str:
     rows = [
         (
-            escape(f"{entry.source}-{entry.language}"),
+            escape(entry.name),
             f'<span class="{entry.role}">{entry.role}</span>',
             escape(entry.domain),
             f"{entry.documents:,}",
@@ -138,7 +138,7 @@ def _datasets(manifest: Manifest, drawn: Sequence[Dataset]) -> str:
             _epochs(entry),
             f"{entry.max_epochs:g}",
         )
-        for entry in manifest.datasets
+        for entry in wholes(manifest.datasets)
     ]
     columns = ("dataset", "role", "domain", ">documents", ">tokens", ">samples", ">share", ">epochs", ">cap")
     shown = _drawn("Epochs of each dataset against its cap", lambda draw: draw.epochs(drawn))
@@ -173,7 +173,7 @@ def _text(manifest: Manifest, drawn: Sequence[Dataset]) -> str:
     )
     rows = [
         (
-            escape(f"{entry.source}-{entry.language}"),
+            escape(entry.name),
             f'<span class="{entry.role}">{entry.role}</span>',
             f"{entry.additional_share:.2%}",
             f"{entry.neutral_tokens / entry.tokens:.2%}",

@@ -111,7 +111,7 @@ def epochs(datasets: Sequence[Dataset]) -> bytes:
         axes.barh(range(len(datasets)), [entry.epochs for entry in datasets], color=_colours(datasets), height=0.62)
         for row, entry in enumerate(datasets):
             axes.plot([entry.max_epochs] * 2, [row - 0.42, row + 0.42], color="#111827", lw=2)
-        _names(axes, [f"{entry.source}-{entry.language}" for entry in datasets])
+        _names(axes, [entry.name for entry in datasets])
         axes.set_xlim(0, 1.06 * max(max(entry.epochs, entry.max_epochs) for entry in datasets))
         axes.set_xlabel("epochs (upright mark: the cap)")
         return _svg(figure)
@@ -125,7 +125,7 @@ def additional(datasets: Sequence[Dataset]) -> bytes:
         axes.barh(range(len(datasets)), shares, color=_colours(datasets), height=0.62)
         for row, share in enumerate(shares):
             axes.annotate(f"{share:.1%}", (share, row), xytext=(5, 0), textcoords="offset points", va="center", size=9)
-        _names(axes, [f"{entry.source}-{entry.language}" for entry in datasets])
+        _names(axes, [entry.name for entry in datasets])
         axes.set_xlim(0, 1.08)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}" if value <= 1 else ""))
         axes.set_xlabel("part of the tokens in the additional language")

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from mixer.build import Result
 from mixer.engine.stage import Receipt, StageReport
+from mixer.manifest import wholes
 from mixer.plan import Plan, disk_needed
 from mixer.report import NAME as REPORT
 from mixer.screens.phases import for_megatron, wanted
@@ -119,7 +120,7 @@ def _scripts(result: Result) -> str:
 def _datasets(result: Result) -> Table:
     """Show every dataset: documents in, kept and lost to duplicates, then tokens, weight and epochs."""
     rows = table("dataset", "role", ">in", ">kept", ">duplicates", ">tokens", ">additional", ">weight", ">epochs")
-    for entry in result.manifest.datasets:
+    for entry in wholes(result.manifest.datasets):
         read = passed = 0
         for receipt in _of(result.prepared, entry.source):
             labelled = receipt.counts["languages"].get(entry.language, {"documents": 0, "kept": 0})
@@ -131,7 +132,7 @@ def _datasets(result: Result) -> Table:
             if dataset["language"] == entry.language
         )
         rows.add_row(
-            f"{entry.source}-{entry.language}",
+            entry.name,
             entry.role,
             f"{read:,}",
             f"{kept:,}",

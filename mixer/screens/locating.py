@@ -125,4 +125,4 @@ def _key(piece: Piece) -> str:
 
 
 def _name(sample: Sample) -> str:
-    return sample.dataset.prefix.rsplit("/", 1)[-1]
+    return sample.dataset.name

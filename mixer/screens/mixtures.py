@@ -1,5 +1,6 @@
 """What ``mixer mix`` shows: the new mixture. Apart from ``builds``, which brings the whole pipeline with it."""
 
+from mixer.manifest import wholes
 from mixer.remix import Remixed
 from mixer.screens.phases import for_megatron, phase_rows
 from mixer.screens.tables import console, size, table
@@ -9,9 +10,9 @@ def show_mixed(result: Remixed) -> None:
     """Print the datasets of a new mixture, its ratio, what binds it, and what to hand to Megatron."""
     screen, manifest, almr = console(), result.manifest, result.manifest.almr
     rows = table("dataset", "role", ">tokens", ">additional", ">samples", ">weight", ">epochs")
-    for entry in manifest.datasets:
+    for entry in wholes(manifest.datasets):
         rows.add_row(
-            f"{entry.source}-{entry.language}",
+            entry.name,
             entry.role,
             f"{entry.tokens:,}",
             f"{entry.additional_share:.1%}",

@@ -9,13 +9,14 @@ from mixer.screens.tables import console, size, table
 def show_forecast(found: Forecast) -> None:
     """Print the datasets of a planned mixture, what binds it, what it costs, and what the user should know."""
     screen, mixture, settings = console(), found.mixture, found.recipe.mixture
-    rows = table("dataset", "role", "domain", ">tokens", ">samples", ">weight", ">epochs", ">cap")
+    rows = table("dataset", "role", "domain", ">tokens", ">prefixes", ">samples", ">weight", ">epochs", ">cap")
     for dataset in found.datasets:
         rows.add_row(
             dataset.name,
             dataset.role,
             dataset.domain,
             f"{'~' if dataset.is_estimate and dataset.tokens else ''}{dataset.tokens:,}",
+            f"{dataset.prefixes:,}",
             f"{dataset.samples:,}",
             f"{dataset.weight:.5f}",
             f"{dataset.epochs:.2f}",

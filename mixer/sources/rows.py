@@ -1,12 +1,13 @@
 """What every format hands over, the checks they share, and where a batch ends.
 
 A format yields ``Rows``: a stretch of records of one file as Arrow columns, with the records it could not read.
-``screen`` rejects what is no document (null, invalid UTF-8, NUL). ``Batches`` closes a batch at a document that the
-documents alone decide, so that chunk sizes, row groups and short network reads never show in the output.
+``screen`` rejects what is no document (null, invalid UTF-8, NUL, too long). ``Batches`` closes a batch at a document
+that the documents alone decide, so that chunk sizes, row groups and short network reads never show in the output.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 from mixer.documents import BATCH_BYTES, BATCH_DOCUMENTS, Batch, make_batch
 
 NUL_CAUSE = "the text holds a NUL character"
+LONGEST_TEXT: Final = 2**31 - 2
+"""Bytes of a text at most. Kernels number what is in a document in int32, and Megatron its tokens, of which there are
+not more than bytes, and one for its end."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Screened:
 
 
 def screen(rows: Rows) -> Screened:
-    """Reject documents without text, with invalid UTF-8 or with NUL; empty texts pass."""
+    """Reject documents without text, with invalid UTF-8, with NUL or beyond ``LONGEST_TEXT``; empty texts pass."""
     causes: dict[int, str] = {}
     if rows.texts.null_count:
         for row in np.flatnonzero(pc.is_null(rows.texts).to_numpy(zero_copy_only=False)).tolist():
@@ -95,6 +99,9 @@ def screen(rows: Rows) -> Screened:
     if _holds_nul(rows.texts):
         for row in np.flatnonzero(pc.match_substring(rows.texts, "\x00").fill_null(False).to_numpy(False)).tolist():  # noqa: FBT003
             causes.setdefault(row, NUL_CAUSE)
+    sizes = pc.binary_length(rows.texts).fill_null(0).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(sizes > LONGEST_TEXT).tolist():
+        causes.setdefault(row, f"the text has {sizes[row]:,} bytes, more than the {LONGEST_TEXT:,} that a document can")
     rejected = list(rows.rejected)
     records, texts, metadata, positions = rows.records, rows.texts, rows.metadata, rows.positions
     if causes:

@@ -1,12 +1,13 @@
 """The fourth stage: shards -> one Megatron prefix per split, source and language, and then their final name.
 
-A mixture then has dozens of prefixes instead of thousands. ``finalize`` names the directory by its contents: Megatron
+A mixture then has dozens of prefixes instead of thousands; what is too large for one becomes a few (``parts``).
+``finalize`` names the directory by its contents: Megatron
 keeps indices in a cache that knows paths but not contents, and would use stale ones for a rebuild at the same path.
 """
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,10 +18,11 @@ from mixer.engine.disk import full_disk
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs, place
 from mixer.engine.stage import Progress, Receipt, Task
-from mixer.errors import BrokenPromiseError
+from mixer.errors import BrokenPromiseError, MixerError
 from mixer.manifest import Hashes, content_id, prefix_of
 from mixer.megatron import indexed
 from mixer.storage import Root, is_local
+from mixer.tokenize.parts import Limits, Size, cut, names_of
 from mixer.tokenize.shard import SHARDS
 
 DATASETS = "run/datasets/"
@@ -39,14 +41,23 @@ class Join:
         Of every task of ``tokenize``.
     vocab_size
         Decides the type of the ids.
+    limits
+        What a prefix may hold.
     """
 
     receipts: Sequence[Receipt]
     vocab_size: int
+    limits: Limits = field(default_factory=Limits)
     name: str = "join"
 
     def tasks(self) -> Sequence[Task]:
-        """Plan a task per dataset, ``<split>/<source>-<language>``; its shards in the order of their numbers."""
+        """Plan a task per prefix, ``<split>/<source>-<language>[-NN]``; its shards in the order of their numbers.
+
+        Raises
+        ------
+        MixerError
+            A shard has more documents than a prefix can.
+        """
         found: dict[str, list[_Shard]] = {}
         for receipt in self.receipts:
             number = receipt.task.rsplit("/", 1)[1]
@@ -56,13 +67,26 @@ class Join:
         tasks = []
         for dataset in sorted(found):
             shards = sorted(found[dataset], key=lambda shard: int(shard.path.name))
-            key = key_of(self.name, self.vocab_size, [shard.key for shard in shards])
-            size = sum(shard.bytes for shard in shards)
-            tasks.append(Task(dataset, key, size, shards, writes=size))
+            parts = cut([self._size(shard) for shard in shards], self.limits)
+            for name, part in zip(names_of(dataset, len(parts)), parts, strict=True):
+                own = shards[part.start : part.stop]
+                key = key_of(self.name, self.vocab_size, [shard.key for shard in own])
+                size = sum(shard.bytes for shard in own)
+                tasks.append(Task(name, key, size, own, writes=size))
         return tasks
 
+    def _size(self, shard: "_Shard") -> Size:
+        size = Size(shard.counts["documents"], shard.counts["tokens"])
+        if size.documents > self.limits.documents:
+            raise MixerError(
+                f"{shard.path.as_posix()} has {size.documents:,} documents, but Megatron numbers those of a prefix "
+                f"only up to {self.limits.documents:,}",
+                "cut the input file that they come from into several",
+            )
+        return size
+
     def run(self, task: Task, outputs: Outputs, progress: Progress) -> dict[str, Any]:
-        """Join the shards of one dataset.
+        """Join the shards of one prefix.
 
         Returns
         -------

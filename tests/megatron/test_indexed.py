@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xxhash
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixer.engine.outputs import Outputs
@@ -160,16 +160,16 @@ def test_a_shard_must_have_its_hash(tmp_path):
         join(hashed, Sink(), Sink(), INT32)
 
 
-def test_memory_is_that_of_one_shard(tmp_path, monkeypatch):
-    monkeypatch.setattr(indexed, "PIECE_DOCUMENTS", 10_000)
-    monkeypatch.setattr(indexed, "PIECE_BYTES", 10_000)
+def test_memory_depends_on_neither_the_number_nor_the_size_of_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(indexed, "PIECE_DOCUMENTS", 50_000)
+    monkeypatch.setattr(indexed, "PIECE_BYTES", 50_000)
 
     class Null:
         def write(self, data):
             return len(data)
 
-    def peak(count):
-        shards = shards_of(tmp_path, [np.ones(20_000, np.int32)] * count, UINT16)
+    def peak(count, documents=150_000):
+        shards = shards_of(tmp_path, [np.ones(documents, np.int32)] * count, UINT16)
         tracemalloc.start()
         join(shards, Null(), Null(), UINT16)
         size = tracemalloc.get_traced_memory()[1]
@@ -177,7 +177,21 @@ def test_memory_is_that_of_one_shard(tmp_path, monkeypatch):
         return size
 
     peak(1)
-    assert peak(16) < 1.1 * peak(2)
+    few = peak(2)
+    assert peak(16) < 1.1 * few
+    assert peak(2, 1_200_000) < 1.1 * few
+
+
+@pytest.mark.parametrize("damage", ["cut off", "no header", "int64"])
+def test_damaged_lengths_are_named(tmp_path, damage):
+    (shard,) = shards_of(tmp_path, [np.array([5, 6])])
+    content = shard.lengths.read_bytes()
+    if damage == "int64":
+        np.save(shard.lengths, np.array([5, 6]))
+    else:
+        shard.lengths.write_bytes(content[:-2] if damage == "cut off" else content[1:])
+    with pytest.raises(BrokenPromiseError, match=r"0\.lengths\.npy does not hold the lengths"):
+        join([shard], Sink(), Sink(), INT32)
 
 
 def test_an_index_is_read(tmp_path, monkeypatch):
@@ -248,6 +262,7 @@ def test_a_missing_file_is_named(tmp_path, suffix):
         read_index(prefix)
 
 
+@settings(deadline=None)
 @given(position=st.integers(0), value=st.integers(0, 255))
 def test_no_flipped_byte_of_an_index_goes_unseen(tmp_path_factory, position, value):
     tmp_path = tmp_path_factory.mktemp("flip")

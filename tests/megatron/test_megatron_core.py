@@ -14,7 +14,7 @@ from mixer.engine.outputs import Outputs
 from mixer.locate import locate
 from mixer.manifest import read
 from mixer.megatron.blend import Replay, built_samples, drawing_weights, drawn, needed_surplus, planned_samples
-from mixer.megatron.indexed import join, read_index, token_dtype
+from mixer.megatron.indexed import join, read_index, token_dtype, write_index
 from mixer.megatron.order import contents, layout
 from mixer.planning.costs import Amount, indices
 from mixer.planning.kinds import CODE
@@ -51,6 +51,30 @@ def build_blend(core, build_dir, samples, sequence_length, surplus=0.005):
     train, valid, test = builder.build()
     assert test is None
     return train, valid
+
+
+def test_documents_beyond_a_hundred_billion_tokens_are_read(core, tmp_path):
+    """A sparse file of 430 GB: where 32-bit arithmetic on pointers would long have begun again at 0."""
+    longest = 2**31 - 1
+    lengths = [np.array([7] * 3 + [longest] * 50), np.array([5, longest, 9, 4])]
+    prefix = tmp_path / "huge"
+    with Outputs(tmp_path).open("huge.idx") as file:
+        written = write_index(file, lengths, np.dtype("<i4"))
+    assert written.tokens == 21 + 51 * longest + 18 > 100_000_000_000
+    with (tmp_path / "huge.bin").open("wb") as file:
+        file.truncate(4 * written.tokens)
+        file.seek(-4 * 13, 2)
+        file.write(np.arange(13, dtype="<i4").tobytes())
+    ours = read_index(prefix)
+    assert (ours.documents, ours.tokens) == (57, written.tokens)
+    assert ours.ends(54, 57).tolist() == [written.tokens - 13, written.tokens - 4, written.tokens]
+    theirs = core.indexed.IndexedDataset(str(prefix))
+    assert len(theirs) == 57
+    assert theirs.get(56).tolist() == [9, 10, 11, 12]
+    assert theirs.get(55).tolist() == list(range(9))
+    assert theirs.get(54, offset=longest - 3).tolist() == [0, 0, 0]
+    assert (theirs.index.sequence_pointers == ours.begins).all()
+    (tmp_path / "huge.bin").unlink()
 
 
 @pytest.mark.parametrize("vocab_size", [256, 65_499, 65_500, 128_256])

@@ -154,6 +154,7 @@ def test_what_the_solver_finds_keeps_every_promise(basis):
         rng = np.random.default_rng(seed)
         counted = [
             Counted(
+                name=f"source{k:02}",
                 source=f"source{k:02}",
                 language="zh" if (is_zh := rng.random() < 0.4) else "en",
                 domain=str(rng.choice(["web", "math"])),

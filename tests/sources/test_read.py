@@ -195,3 +195,16 @@ def test_remote_files_and_odd_names(corpus):
         ("b.arrow", 0, "arrow"),
         ("c.parquet", 0, "parquet"),
     ]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_text_that_no_kernel_could_number_is_rejected(corpus, monkeypatch, name):
+    monkeypatch.setattr("mixer.sources.rows.LONGEST_TEXT", 8)
+    texts = ["short", "哈哈哈", "a" * 8, "", "again"]
+    if name == "a.parquet":
+        pq.write_table(pa.table({"text": texts}), corpus.folder / name)
+    else:
+        corpus.write(name, "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    assert corpus.texts(name) == ["short", "a" * 8, "", "again"]
+    ((_, _, cause),) = corpus.rejected
+    assert cause == "the text has 9 bytes, more than the 8 that a document can"

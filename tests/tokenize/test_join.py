@@ -2,19 +2,22 @@ import errno
 import os
 import pickle
 import shutil
+from itertools import chain
 
 import numpy as np
 import pytest
 
 from mixer.engine.outputs import Outputs
 from mixer.engine.stage import Receipt
-from mixer.errors import BrokenPromiseError, DiskError
+from mixer.errors import BrokenPromiseError, DiskError, MixerError
 from mixer.manifest import Hashes, content_id
 from mixer.megatron.indexed import read_index
 from mixer.tokenize.join import Join, finalize, remove_damaged
+from mixer.tokenize.parts import Limits
 from tests.tokenize.test_stage import Progress
 
 VOCAB = 128_256
+NO_LIMITS = Limits()
 
 
 def tokenized(root, task, **datasets):
@@ -36,8 +39,8 @@ def tokenized(root, task, **datasets):
     return Receipt("tokenize", task, "key", outputs.files, {"datasets": counts})
 
 
-def join(root, receipts):
-    stage = pickle.loads(pickle.dumps(Join(receipts, VOCAB)))
+def join(root, receipts, limits=NO_LIMITS):
+    stage = pickle.loads(pickle.dumps(Join(receipts, VOCAB, limits)))
     joined = []
     for task in stage.tasks():
         outputs = Outputs(root)
@@ -77,6 +80,29 @@ class TestJoin:
         join(tmp_path, receipts)
         ids = np.fromfile(tmp_path / "run/datasets/train/web-en.bin", "<i4")
         assert ids[::2].tolist() == [7, 99_999, 100_000]
+
+    def test_too_many_documents_become_numbered_parts(self, tmp_path):
+        receipts = [
+            tokenized(tmp_path, f"web/{n:05}", train_en=[[n, 1], [n, n, 1]], valid_en=[[n, 1]]) for n in range(9)
+        ]
+        joined = join(tmp_path, receipts, Limits(documents=9))
+        assert [receipt.task for receipt in joined] == [
+            "train/web-en-00",
+            "train/web-en-01",
+            "train/web-en-02",
+            "valid/web-en",
+        ]
+        ids = [np.fromfile(tmp_path / f"run/datasets/{receipt.task}.bin", "<i4").tolist() for receipt in joined[:3]]
+        assert [*chain.from_iterable(ids)] == [number for n in range(9) for number in (n, 1, n, n, 1)]
+        assert [receipt.counts["documents"] for receipt in joined] == [6, 6, 6, 9]
+        identity = finalize(tmp_path, joined)
+        assert (tmp_path / "megatron" / identity / "train/web-en-02.idx").exists()
+
+    def test_a_shard_of_too_many_documents_is_named(self, tmp_path):
+        receipts = [tokenized(tmp_path, "web/00000", train_en=[[5, 1]] * 4)]
+        with pytest.raises(MixerError, match="train/web-en/00000 has 4 documents") as caught:
+            join(tmp_path, receipts, Limits(documents=3))
+        assert "several" in caught.value.remedy
 
     def test_counts(self, tmp_path, receipts):
         counts = {receipt.task: receipt.counts for receipt in join(tmp_path, receipts)}["train/web-en"]
