@@ -35,12 +35,13 @@ from pathlib import Path
 import xxhash
 import yaml
 
+from mixer.dedup.stage import STAGES as DEDUP
 from mixer.loading import recipe_path
 from mixer.manifest import NAME
 from mixer.manifest import read as read_manifest
 from mixer.mixture.export import BLEND
 
-RUN_STAGES = ("prepare", "dedup", "tokenize", "join")
+RUN_STAGES = ("prepare", *DEDUP, "tokenize", "join")
 STAGES = ("plan", *RUN_STAGES, "finalize", "mix", "export", "verify")
 """Where a build can stand: before its first stage, in a stage of the engine, in a step that it does itself."""
 STRIKES = ("KILL group", "TERM parent", "KILL worker", "INT group", "KILL parent", "TERM group", "KILL server")

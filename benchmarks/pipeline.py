@@ -23,6 +23,7 @@ from harness import MEGABYTE, machine, run, table, write_recipe
 HERE = Path(__file__).resolve().parent
 PEER = HERE / ".venv-datatrove" / "bin" / "python"
 STAGES = ("prepare", "dedup", "tokenize", "join")
+"""Of the engine; those that have a first name in common, dedup.keys and so on, as one."""
 STEPS = ("read", "language", "edits", "script", "rules", "privacy", "fingerprint", "write")
 GROWTH = 8
 MEMORY_KINDS = ("English books and docs", "Chinese books")
@@ -35,7 +36,7 @@ def build(recipe, out, workers, cache):
     command = [mixer, "build", recipe, "--out", out, "--workers", str(workers)]
     used = run(command, NUMBA_CACHE_DIR=str(cache))
     receipts = {
-        stage: [json.loads(path.read_text()) for path in (out / "run" / "receipts" / stage).rglob("*.json")]
+        stage: [json.loads(path.read_text()) for path in (out / "run" / "receipts").glob(f"{stage}*/**/*.json")]
         for stage in STAGES
     }
     return used.seconds, used.peak, receipts

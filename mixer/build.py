@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mixer.dedup.stage import Deduplicate
+from mixer.dedup.corpus import Corpus
+from mixer.dedup.earlier import INDEX, write_index
+from mixer.dedup.stage import deduplicate
 from mixer.directory import claim, mark, sweep
 from mixer.engine.display import Display
 from mixer.engine.local import LocalEngine
@@ -74,7 +76,8 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
         _announce_compilation(display)
         prepared = engine.run(Prepare(recipe, planned.tasks, planned.attachments))
         check_sources(recipe, prepared)
-        fates = engine.run(Deduplicate.after(prepared, recipe.dedup, recipe.split_seed, valid_fraction))
+        corpus = Corpus.of(prepared, recipe.dedup, earlier=planned.earlier)
+        fates = deduplicate(engine.run, corpus, recipe.split_seed, valid_fraction)
         notes = [*vocabulary.warnings, *remarks(planned, prepared, fates)]
         for note in notes:  # at once, and not only with the result: there may be none
             display.note(f"note: {note}")
@@ -82,7 +85,7 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
         join = Join(tokenized, vocabulary.vocab_size)
         joined = engine.run(join)
         content = finalize(out, joined)
-        sweep(out, {path for receipt in (*prepared, *fates, *tokenized, *joined) for path in receipt.outputs})
+        sweep(out, {INDEX, *(path for receipt in (*prepared, *fates, *tokenized, *joined) for path in receipt.outputs)})
 
         settings = recipe.mixture if planned.limit is None else fit_to_trial(recipe.mixture, _tokens(joined))
         manifest, mixture = mix(out, recipe, settings, vocabulary, content, joined)
@@ -90,6 +93,7 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
         manifest, _ = views()
         export(Outputs(out), manifest, tokenizer_flags(manifest.tokenizer, planned.tokenizer_file))
         verification = prove(out, engine, join, joined, views)
+        write_index(Outputs(out), content, recipe.dedup, prepared, fates)
         domains = {source.name: source.domain for source in recipe.sources}
         tallies.write(Outputs(out), tallies.tallies(domains, prepared, tokenized))
         write_report(out)

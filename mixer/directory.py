@@ -53,8 +53,8 @@ def mark(out: Root, recipe: str) -> None:
 
 
 def sweep(out: Root, written: Collection[str]) -> None:
-    """Remove documents that no receipt lists, left by an interrupted build under other settings, and empty folders."""
-    for folder in ("documents", "dropped", "rejected"):
+    """Remove documents and fingerprints that no receipt lists, left by a build under other settings; empty folders."""
+    for folder in ("documents", "dropped", "rejected", "fingerprints"):
         if not is_local(out):
             there = (f"{folder}/{name}" for name in storage.files(out / folder))
             storage.remove(out / path for path in there if path not in written)

@@ -148,16 +148,43 @@ def read_parquet(file: str | IO[bytes], columns: list[str] | None = None) -> Ite
             yield from parquet.read_row_group(group, columns=columns, use_threads=False).to_batches()
 
 
-def read_rows(file: Root, rows: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read whole documents of a file by their places, in order, from the row groups that hold them."""
-    remaining, start = sorted(rows), 0
-    with pq.ParquetFile(storage.seekable(file)) as parquet:
+def read_groups(
+    file: Root, rows: NDArray[np.int64], columns: list[str] | None = None, dictionaries: Sequence[str] = ()
+) -> Iterator[tuple[int, pa.Table]]:
+    """Read some documents of a file from the row groups that hold them.
+
+    Parameters
+    ----------
+    rows
+        Their places in the file, ascending.
+    columns
+        Which are read; None: all.
+    dictionaries
+        Columns of strings that come as dictionaries.
+
+    Yields
+    ------
+    first
+        How many of them have come before.
+    documents
+        Those of a row group.
+    """
+    start = 0
+    with pq.ParquetFile(storage.seekable(file), read_dictionary=dictionaries) as parquet:
         for group in range(parquet.num_row_groups):
             stop = start + parquet.metadata.row_group(group).num_rows
-            if here := [row for row in remaining if start <= row < stop]:
-                found = parquet.read_row_group(group, use_threads=False)
-                yield from zip(here, found.take(pa.array([row - start for row in here])).to_pylist(), strict=True)
+            first, last = np.searchsorted(rows, (start, stop)).tolist()
+            if last > first:
+                found = parquet.read_row_group(group, columns=columns, use_threads=False)
+                yield first, found.take(pa.array(rows[first:last] - start))
             start = stop
+
+
+def read_rows(file: Root, rows: Iterable[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read whole documents of a file by their places, in order, from the row groups that hold them."""
+    wanted = sorted(rows)
+    for first, found in read_groups(file, np.array(wanted, np.int64)):
+        yield from zip(wanted[first:], found.to_pylist(), strict=False)
 
 
 def text_bytes(batches: Iterable[Batch]) -> int:

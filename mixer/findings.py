@@ -52,7 +52,10 @@ def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> None:
 def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]) -> list[str]:
     """Say what a user should know of the sources, though it ends nothing."""
     found = []
-    survivors = {name: counts for receipt in fates for name, counts in receipt.counts["sources"].items()}
+    survivors: dict[str, Counter[str]] = {source.name: Counter() for source in planned.recipe.sources}
+    for receipt in fates:
+        for name, counts in receipt.counts["sources"].items():
+            survivors[name].update({split: counts[split] for split in ("documents", "train", "valid")})
     receipts = list(prepared)
     for blocklist in planned.recipe.blocklists:
         without = [source.name for source in planned.recipe.sources if not source.carries(blocklist)]

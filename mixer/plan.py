@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixer.dedup.corpus import File
+from mixer.dedup.earlier import earlier_files
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.language import detectable, load_model
 from mixer.loading import LoadedRecipe
@@ -15,8 +17,10 @@ from mixer.prepare import WRITES as PREPARE_WRITES
 from mixer.recipe import Recipe
 from mixer.sources.plan import SourceTask, plan_source
 from mixer.steps import Attachments, attach_files
+from mixer.storage import at, is_local
 from mixer.tokenize.count import SCRIPTS
 from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
+from mixer.variables import expand
 
 DOCUMENTS = 0.4
 """Bytes of ``documents/`` for a byte of text, at most about: compressed, with their metadata."""
@@ -24,13 +28,17 @@ DOCUMENTS = 0.4
 
 @dataclass(frozen=True)
 class Plan:
-    """What a build will do, decided before anything is read; with a ``limit`` it is a trial (``fit_to_trial``)."""
+    """What a build will do, decided before anything is read; with a ``limit`` it is a trial (``fit_to_trial``).
+
+    ``earlier`` are the fingerprints of the builds whose documents are removed.
+    """
 
     recipe: Recipe
     vocabulary: Vocabulary
     tokenizer_file: Path | None
     tasks: Sequence[SourceTask]
     attachments: Attachments
+    earlier: Sequence[File] = ()
     limit: int | None = None
 
 
@@ -49,6 +57,8 @@ def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
     RecipeError
         A file, column or tokenizer is missing, or a language is one that no document can have, or has no script to be
         measured by.
+    UsageError
+        An earlier build to compare with is not there, or cannot be compared.
     """
     recipe = loaded.recipe
     check_languages(recipe)
@@ -64,7 +74,10 @@ def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
         )
     attachments = attach_files(recipe, loaded.root)
     tasks = [task for source in recipe.sources for task in plan_source(source, loaded.root, limit)]
-    return Plan(recipe, vocabulary, Path(tokenizer) if Path(tokenizer).exists() else None, tasks, attachments, limit)
+    against = (at(expand(directory, "dedup.against")) for directory in recipe.dedup.against)
+    earlier = earlier_files([loaded.root / each if is_local(each) else each for each in against], recipe.dedup)
+    file = Path(tokenizer) if Path(tokenizer).exists() else None
+    return Plan(recipe, vocabulary, file, tasks, attachments, earlier, limit)
 
 
 def check_languages(recipe: Recipe) -> None:

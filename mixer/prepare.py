@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from mixer.dedup.fingerprint import FingerprintWriter
+from mixer.dedup.corpus import PREPARED
+from mixer.dedup.fingerprint import FINGERPRINTS, FingerprintWriter
 from mixer.dedup.settings import MinhashSettings
-from mixer.dedup.stage import FINGERPRINTS
 from mixer.documents import EDITS, Batch, ParquetSink, text_bytes
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import HashingFile, Outputs
@@ -25,7 +25,6 @@ from mixer.sources.plan import SourceTask
 from mixer.sources.read import read
 from mixer.steps import Attachments, Steps, identity
 
-PREPARED = "run/prepared/{}.parquet"
 DROPPED = "dropped/{}.parquet"
 REJECTED = "rejected/{}.jsonl"
 WRITES = 0.6

@@ -31,7 +31,7 @@ class Ran:
     @property
     def done(self) -> dict[str, tuple[int, int]]:
         """For each finished stage its tasks, and how many of them an earlier run had done."""
-        lines = re.findall(r"^(\w+): done in \S+: (\d+) tasks?(?: \((\d+) already done\))?", self.stderr, re.M)
+        lines = re.findall(r"^([\w.]+): done in \S+: (\d+) tasks?(?: \((\d+) already done\))?", self.stderr, re.M)
         return {stage: (int(tasks), int(skipped or 0)) for stage, tasks, skipped in lines}
 
 

@@ -426,7 +426,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_and_the_build_goes_on_when_there_
     for size, code, stderr, left, again, bytes_of in full:
         if code:
             (message,) = re.findall(
-                r"^error: (no space left on the disk while writing|the stage \w+ needs)", stderr, re.M
+                r"^error: (no space left on the disk while writing|the stage [\w.]+ needs)", stderr, re.M
             )
             messages.add(message)
             assert "free some space and run the same command again" in stderr

@@ -25,6 +25,7 @@ import xxhash
 import yaml
 import zstandard
 
+from mixer.dedup.stage import STAGES
 from mixer.manifest import read
 from mixer.megatron.blend import Replay, planned_samples
 from mixer.megatron.indexed import read_index
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("kept_server")
 
 RECIPES = Path(str(resources.files("mixer") / "recipes"))
 RECIPE = yaml.safe_load((RECIPES / "quickstart.yaml").read_text("utf-8"))
-TASKS = {"prepare": 7, "dedup": 1, "tokenize": 7, "join": 16}
+TASKS = {"prepare": 7, **dict.fromkeys(STAGES, 1), "tokenize": 7, "join": 16}
 """Of the quickstart: a task a source, and at the end one a dataset and split."""
 DONE = {stage: (tasks, tasks) for stage, tasks in TASKS.items()}
 """What a run says that finds everything done."""
@@ -308,7 +309,7 @@ def test_another_seed_of_the_split_holds_out_other_documents(copy):
     again = build(copy, "--set", "mixture.seed=7")
     assert again.code == 0, again.stderr
     assert again.done["prepare"] == DONE["prepare"]
-    assert again.done["dedup"] == (1, 0)
+    assert [again.done[stage] for stage in ("dedup.keys", "dedup.survivors", "dedup.fates")] == [(1, 0), (1, 1), (1, 0)]
     after = {key(row) for row in documents(copy, "valid")}
     assert len(after & before) < 0.1 * len(before)
     assert {key(row) for row in documents(copy)} == everything
@@ -420,7 +421,7 @@ def test_a_source_more_or_less_redoes_only_what_depends_on_it(small, tmp_path):
     three, small.recipe["sources"] = small.recipe["sources"], two
     without = small.build()
     # Nothing is read again; only `en` gets documents back, all in train, and is tokenized and joined anew.
-    assert without.done == {"prepare": (2, 2), "dedup": (1, 0), "tokenize": (2, 1), "join": (4, 3)}
+    assert without.done == {"prepare": (2, 2), **dict.fromkeys(STAGES, (1, 0)), "tokenize": (2, 1), "join": (4, 3)}
     assert not dropped(small.out)
     assert not [path for path in small.out.rglob("*first*") if path.is_file() and "megatron" not in path.parts]
     assert mixer("clean", small.out).code == 0
@@ -430,7 +431,7 @@ def test_a_source_more_or_less_redoes_only_what_depends_on_it(small, tmp_path):
     assert small.build(out=fresh).code == 0  # run/ is there
     small.recipe["sources"] = three
     added = small.build(out=fresh)
-    assert added.done == {"prepare": (3, 2), "dedup": (1, 0), "tokenize": (3, 1), "join": (6, 3)}
+    assert added.done == {"prepare": (3, 2), **dict.fromkeys(STAGES, (1, 0)), "tokenize": (3, 1), "join": (6, 3)}
 
 
 def test_a_source_of_several_tasks_keeps_its_order(small):

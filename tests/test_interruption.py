@@ -82,7 +82,7 @@ def other(corpus):
     [
         (1, "plan", "TERM group"),
         (2, "prepare", "KILL group"),
-        (3, "dedup", "TERM parent"),
+        (3, "dedup.buckets", "TERM parent"),
         (4, "tokenize", "KILL worker"),
         (5, "join", "INT group"),
         (6, "finalize", "KILL parent"),

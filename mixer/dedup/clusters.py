@@ -48,7 +48,7 @@ class Duplicates:
 
 
 def find_duplicates(
-    exact: Hashes, keys: Iterable[Signatures], gather: Callable[[Rows], Signatures], settings: DedupSettings
+    exact: Hashes, keys: Iterable[Hashes], gather: Callable[[Rows], Signatures], settings: DedupSettings
 ) -> Duplicates:
     """Find all duplicates among ``n`` documents in stable order.
 
@@ -57,7 +57,7 @@ def find_duplicates(
     exact
         Exact keys: uint64[n, 2].
     keys
-        For each band the keys of all signatures (``minhash.band_keys``): uint32[n]; not looked at if MinHash is off.
+        For each band the keys of all signatures (``minhash.band_keys``): uint64[n]; not looked at if MinHash is off.
     gather
         Returns the signatures of some rows, given in ascending order; asked once, for the documents that are
         candidates.
@@ -117,7 +117,7 @@ def components(signatures: Signatures, settings: MinhashSettings) -> Rows:
     return lowest
 
 
-def _sorted(keys: Signatures) -> tuple[Rows, Rows]:
+def _sorted(keys: Hashes) -> tuple[Rows, Rows]:
     """Sort positions by key; ``bounds`` are where the buckets of two and more equal keys begin and end: int64[m, 2]."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
@@ -126,7 +126,7 @@ def _sorted(keys: Signatures) -> tuple[Rows, Rows]:
     return order, bounds[bounds[:, 1] - bounds[:, 0] > 1]
 
 
-def _met(keys: Iterable[Signatures], rows: Rows) -> Rows:
+def _met(keys: Iterable[Hashes], rows: Rows) -> Rows:
     """Return those of ``rows`` that share a band key with another of them, ascending."""
     met = np.zeros(len(rows), np.bool_)
     for band in keys:

@@ -1,7 +1,8 @@
 """What deduplication remembers of a document: a key of its whole text and a MinHash signature of its shingles.
 
 Made in the stage ``prepare``, batch by batch, from the normal form of ``text.normalise``; stored beside the prepared
-documents, a row each; read by the stage ``dedup``, which never sees text again.
+documents, a row each; read by the stages of ``dedup``, which compare nothing else, and by later builds that shall not
+hold what this one does (``earlier``).
 
 A file of fingerprints is 16 bytes of head (a mark, then the number of hashes in a signature) and rows of one length:
 the exact key (two uint64) and the signature (uint32 each), little endian. It can be written to a pipe and mapped into
@@ -22,6 +23,8 @@ from mixer.text.hashing import Hashes, hash128
 from mixer.text.normalise import normalise
 from mixer.text.utf8 import buffers
 
+FINGERPRINTS = "fingerprints/{}.bin"
+"""Where the fingerprints of a task of ``prepare`` are, by its id; rows as in its prepared file."""
 _MARK = b"fingerp1"
 _HEAD = 16
 _EXACT = 4
@@ -105,13 +108,22 @@ def load(path: Path, hashes: int) -> Fingerprints:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     found = int.from_bytes(head[len(_MARK) :], "little")
-    width = 4 * (_EXACT + hashes)
-    if len(head) < _HEAD or not head.startswith(_MARK) or found != hashes or (size - _HEAD) % width:
+    if len(head) < _HEAD or not head.startswith(_MARK) or found != hashes or (size - _HEAD) % _width(hashes):
         raise InputError(
             f"{path} does not hold whole fingerprints with {hashes} hashes each",
-            "remove the folder run/ of the build and run the same command again",
+            "remove the folder fingerprints/ of the build and run the same command again",
         )
     if size == _HEAD:
         return Fingerprints(np.empty((0, 2), np.uint64), np.empty((0, hashes), np.uint32))
     rows = np.asarray(np.memmap(path, "<u4", "r", _HEAD)).reshape(-1, _EXACT + hashes)
     return Fingerprints(np.ascontiguousarray(rows[:, :_EXACT]).view(np.uint64), rows[:, _EXACT:])
+
+
+def rows_in(size: int, hashes: int) -> int:
+    """Count the rows of a file of fingerprints of ``size`` bytes."""
+    return (size - _HEAD) // _width(hashes)
+
+
+def _width(hashes: int) -> int:
+    """Return the bytes of a row."""
+    return 4 * (_EXACT + hashes)

@@ -50,18 +50,18 @@ def functions(settings: MinhashSettings) -> tuple[Signatures, Signatures]:
 
 
 @njit(cache=True, nogil=True)
-def band_keys(signatures: Signatures, bands: int, rows: int) -> Signatures:
-    """Hash each band of each signature to 32 bits: uint32[bands, n].
+def band_keys(signatures: Signatures, bands: int, rows: int) -> Hashes:
+    """Hash each band of each signature, and which band it is, to 64 bits: uint64[bands, n].
 
     Equal bands have equal keys. Different ones may, too: whoever finds two equal keys compares the bands themselves.
     """
-    keys = np.empty((bands, len(signatures)), np.uint32)
+    keys = np.empty((bands, len(signatures)), np.uint64)
     for row in range(len(signatures)):
         for band in range(bands):
-            value = np.uint64(0)
+            value = np.uint64(band + 1)
             for k in range(band * rows, band * rows + rows):
                 value = value * _BASE + np.uint64(signatures[row, k])
-            keys[band, row] = avalanche(value) >> np.uint64(32)
+            keys[band, row] = avalanche(value)
     return keys
 
 

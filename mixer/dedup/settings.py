@@ -1,6 +1,6 @@
 """What a user can say about duplicates: the key ``dedup`` of a recipe."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -57,3 +57,21 @@ class DedupSettings(BaseModel):
     minhash: MinhashSettings | Literal[False] = Field(
         default=MinhashSettings(), description="Near duplicates by MinHash; false switches them off."
     )
+    partitions: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = Field(
+        default="auto",
+        description="Tasks that the comparison is shared out to; auto: as many as keep each under a gigabyte.",
+    )
+    against: list[str] = Field(
+        default_factory=list,
+        description="Directories of earlier builds; what they kept for training or validation is removed here.",
+    )
+
+    @property
+    def hashes(self) -> int:
+        """Length of a signature; 0 if MinHash is off."""
+        return self.minhash.hashes if self.minhash else 0
+
+    @property
+    def keys(self) -> int:
+        """How many keys a document has by which it can meet another: one of its text, one a band."""
+        return 1 + (self.minhash.bands if self.minhash else 0)

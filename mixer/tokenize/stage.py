@@ -35,8 +35,9 @@ WRITES = 5
 a token in 3 to 4.5 bytes of text, and a prepared file is a third of its text."""
 SPLITS = ("train", "valid")
 """What fates 0 and 1 mean; the dataset's folder."""
-REASONS = {"dedup.exact": "duplicates", "dedup.minhash": "duplicates", "contamination": "contaminated"}
-"""What fates 2, 3, ... mean, the reason, and the file in ``dropped/`` that such documents are set aside in."""
+REASONS = ("dedup.exact", "dedup.minhash", "contamination", "dedup.against")
+"""What fates 2, 3, ... mean: the reason."""
+CONTAMINATED = len(SPLITS) + REASONS.index("contamination")
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,7 @@ class Tokenize:
         documents = size = 0
         shards: dict[tuple[str, str], ShardWriter] = {}
         with ExitStack() as files:
-            aside = {
-                name: DocumentSink(outputs, f"dropped/{source}/{number}.{name}.parquet", files)
-                for name in sorted(set(REASONS.values()))
-            }
+            contaminated = DocumentSink(outputs, f"dropped/{source}/{number}.contaminated.parquet", files)
             for batch in read_parquet(str(outputs.fetch(f"{PREPARED}{task.id}.parquet"))):
                 fate = fates[documents : documents + len(batch)]
                 documents += len(batch)
@@ -111,9 +109,7 @@ class Tokenize:
                     raise _misfit(task, documents, len(fates))
                 size += (batch_bytes := text_bytes([batch]))
                 survives = fate < len(SPLITS)
-                for name, sink in aside.items():
-                    where = np.isin(fate, [k for k, file in enumerate(REASONS.values(), len(SPLITS)) if file == name])
-                    sink.write(_with_reasons(_select(batch, where), fate[where]))
+                contaminated.write(_with_reasons(_select(batch, fate == CONTAMINATED), fate[fate == CONTAMINATED]))
                 survivors = _select(batch, survives)
                 for split, language, part in encoding.parts(survivors, fate[survives]):
                     if (split, language) not in shards:
@@ -210,7 +206,7 @@ def _select(batch: Batch, where: NDArray[np.bool_]) -> Batch:
 
 
 def _with_reasons(batch: Batch, fate: NDArray[np.uint8]) -> Batch:
-    reasons = pa.DictionaryArray.from_arrays(pa.array(fate.astype(np.int32) - len(SPLITS)), pa.array(list(REASONS)))
+    reasons = pa.DictionaryArray.from_arrays(pa.array(fate.astype(np.int32) - len(SPLITS)), pa.array(REASONS))
     return set_column(batch, "reason", reasons.cast(pa.string()))
 
 

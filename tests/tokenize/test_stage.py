@@ -105,7 +105,7 @@ class TestShards:
     def test_counts(self, tmp_path, llama3, reference):
         counts, _, _ = run(tmp_path, ROWS, llama3)
         assert (counts["documents"], counts["counted_by"]) == (11, "script")
-        assert counts["set_aside"] == {"dedup.exact": 1, "dedup.minhash": 1, "contamination": 0}
+        assert counts["set_aside"] == {"dedup.exact": 1, "dedup.minhash": 1, "contamination": 0, "dedup.against": 0}
         assert [(entry["split"], entry["language"]) for entry in counts["datasets"]] == [
             ("train", "code"),
             ("train", "en"),
@@ -128,33 +128,26 @@ class TestShards:
         assert chinese["tokens"] - mixed < chinese["additional"] < chinese["tokens"]
         assert 0 < code["additional"] < code["tokens"]
 
-    def test_duplicates_are_set_aside(self, tmp_path, llama3):
-        run(tmp_path, ROWS, llama3)
-        dropped = pq.read_table(tmp_path / "dropped/web/00000.duplicates.parquet")
-        assert dropped["record"].to_pylist() == [2, 6]
-        assert dropped["reason"].to_pylist() == ["dedup.exact", "dedup.minhash"]
-        assert dropped["reason"].type == pa.string()
-        assert dropped["metadata.url"].to_pylist() == ["https://a.example/2", "https://a.example/6"]
-
     def test_contaminated_documents_are_set_aside_by_themselves(self, tmp_path, llama3):
         rows = [(text, language, 4 if row in (1, 7) else fate) for row, (text, language, fate) in enumerate(ROWS)]
         counts, _, progress = run(tmp_path, rows, llama3)
         dropped = pq.read_table(tmp_path / "dropped/web/00000.contaminated.parquet")
         assert dropped["record"].to_pylist() == [1, 7]
         assert dropped["reason"].to_pylist() == ["contamination"] * 2
-        assert pq.read_table(tmp_path / "dropped/web/00000.duplicates.parquet")["record"].to_pylist() == [2, 6]
-        assert counts["set_aside"] == {"dedup.exact": 1, "dedup.minhash": 1, "contamination": 2}
+        assert dropped["reason"].type == pa.string()
+        assert dropped["metadata.url"].to_pylist() == ["https://a.example/1", "https://a.example/7"]
+        assert counts["set_aside"] == {"dedup.exact": 1, "dedup.minhash": 1, "contamination": 2, "dedup.against": 0}
         assert progress["kept"] == 7
 
-    def test_nothing_dropped_nothing_written(self, tmp_path, llama3):
-        _, outputs, _ = run(tmp_path, [row for row in ROWS if row[2] < 2], llama3)
+    def test_duplicates_have_been_set_aside_before(self, tmp_path, llama3):
+        _, outputs, _ = run(tmp_path, ROWS, llama3)
         assert not [path for path in outputs.files if path.startswith("dropped/")]
 
     def test_everything_dropped(self, tmp_path, llama3):
         counts, outputs, progress = run(tmp_path, [("text", "en", 2)] * 5, llama3)
         assert counts["datasets"] == []
-        assert counts["set_aside"] == {"dedup.exact": 5, "dedup.minhash": 0, "contamination": 0}
-        assert list(outputs.files) == ["dropped/web/00000.duplicates.parquet"]
+        assert counts["set_aside"] == {"dedup.exact": 5, "dedup.minhash": 0, "contamination": 0, "dedup.against": 0}
+        assert outputs.files == {}
         assert progress["kept"] == 0
 
     def test_empty_file(self, tmp_path, llama3):
