@@ -59,8 +59,8 @@ def checked(item: Item) -> tuple[Item, Counter[str]]:
 
 
 def _preference(item: Preference, notes: Counter[str]) -> Preference:
-    asked = [replace(turn, learned=False) for turn in _joined(item.prompt, notes)]
-    answers = [replace(turn, content=turn.content.strip(), learned=True) for turn in (item.chosen, item.rejected)]
+    asked = [Turn(turn.role, turn.content, learned=False) for turn in _joined(item.prompt, notes)]
+    answers = [Turn(turn.role, turn.content.strip()) for turn in (item.chosen, item.rejected)]
     if not asked or asked[-1].role not in _ASKING:
         raise SetAsideError("format", "the prompt does not end with something to answer")
     _whole([*asked, *answers])
@@ -73,13 +73,13 @@ def _joined(turns: Sequence[Turn], notes: Counter[str]) -> list[Turn]:
     """Trim the turns, leave out empty system messages, and join neighbours of the same side."""
     made: list[Turn] = []
     for turn in turns:
-        turn = replace(turn, content=turn.content.strip())
+        turn = Turn(turn.role, turn.content.strip(), turn.learned)
         if turn.role == "system" and not turn.content:
             continue
         before = made[-1] if made else None
         same = before is not None and (before.role, before.learned) == (turn.role, turn.learned)
         if before is not None and same and turn.role in ("user", "assistant"):
-            made[-1] = replace(turn, content=f"{before.content}\n{turn.content}".strip())
+            made[-1] = Turn(turn.role, f"{before.content}\n{turn.content}".strip(), turn.learned)
             notes["merged"] = 1
         else:
             made.append(turn)
@@ -91,7 +91,7 @@ def _opened(turns: list[Turn], notes: Counter[str]) -> list[Turn]:
     first = next((place for place, turn in enumerate(turns) if turn.role in _ASKING), len(turns))
     if any(turn.learned for turn in turns[:first]):
         notes["openings"] = 1
-    return [replace(turn, learned=turn.learned and place > first) for place, turn in enumerate(turns)]
+    return [Turn(turn.role, turn.content, turn.learned and place > first) for place, turn in enumerate(turns)]
 
 
 def _whole(turns: Sequence[Turn]) -> None:

@@ -52,9 +52,8 @@ def encode(
     spans = pairwise(offsets.tolist())
     found: list[tuple[Encoded, ...] | SetAsideError] = []
     for each in parts:
-        made = [_turns(turns, template, ids, spans) for turns in each]
-        begin = _Ids([template.begin], [np.zeros(len(template.begin), np.bool_)])
-        wholes = [begin + made[0] + answer for answer in made[1:]] or [begin + made[0]]
+        first, *answers = [_pieces(turns, template, ids, spans) for turns in each]
+        wholes = [[(template.begin, False), *first, *answer] for answer in answers or [[]]]
         try:
             found.append(tuple(_fitted(whole, sequence_length, too_long) for whole in wholes))
         except SetAsideError as error:
@@ -62,39 +61,23 @@ def encode(
     return _still_differ(found)
 
 
-@dataclass(frozen=True)
-class _Ids:
-    """Pieces of an example, to be put together once."""
-
-    tokens: list[Ids]
-    learned: list[NDArray[np.bool_]]
-
-    def __add__(self, other: "_Ids") -> "_Ids":
-        return _Ids(self.tokens + other.tokens, self.learned + other.learned)
-
-
-def _turns(
+def _pieces(
     turns: Sequence[Turn], template: Template, ids: NDArray[np.uint32], spans: Iterator[tuple[int, int]]
-) -> _Ids:
-    tokens: list[Ids] = []
-    learned: list[NDArray[np.bool_]] = []
+) -> list[tuple[Ids, bool]]:
+    """Return what turns are made of, and which of it is learned."""
+    made: list[tuple[Ids, bool]] = []
     for turn in turns:
         first, last = next(spans)
         counts = turn.learned and turn.role in ANSWERING
-        for piece, count in (
-            (template.headers[turn.role], False),
-            (ids[first:last].astype(np.int32), counts),
-            (template.end, counts),
-            (template.after, False),
-        ):
-            tokens.append(piece)
-            learned.append(np.full(len(piece), count, np.bool_))
-    return _Ids(tokens, learned)
+        text = ids[first:last].astype(np.int32)
+        made += ((template.headers[turn.role], False), (text, counts), (template.end, counts), (template.after, False))
+    return made
 
 
-def _fitted(whole: _Ids, sequence_length: int, too_long: TooLong) -> Encoded:
+def _fitted(pieces: Sequence[tuple[Ids, bool]], sequence_length: int, too_long: TooLong) -> Encoded:
     """Put an example together; what comes behind its last learned token is not needed."""
-    tokens, learned = np.concatenate(whole.tokens), np.concatenate(whole.learned)
+    tokens = np.concatenate([piece for piece, _ in pieces])
+    learned = np.repeat([counts for _, counts in pieces], [len(piece) for piece, _ in pieces])
     places = np.flatnonzero(learned)
     size = int(places[-1]) + 1
     if size <= sequence_length:

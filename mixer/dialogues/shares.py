@@ -34,6 +34,11 @@ class Share:
     tokens: float
     answer_tokens: float
 
+    @property
+    def amounts(self) -> tuple[float, float, float]:
+        """The three shares."""
+        return self.examples, self.tokens, self.answer_tokens
+
 
 def shares(prepared: Prepared) -> list[Share]:
     """Return the shares of every language in what training draws, the largest first within a source and a side."""
