@@ -1,4 +1,4 @@
-"""Write docs/recipe.md and docs/rules.md from the code that decides: the settings' models and the table of rules.
+"""Write the pages of docs that are tables of what the code decides: keys of settings, rules, formats of dialogues.
 
 python scripts/reference.py           # write them
 python scripts/reference.py --check   # only say whether they are as the code has it
@@ -11,6 +11,11 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mixer.dedup.settings import DedupSettings, MinhashSettings
+from mixer.dialogues.checks import NOTES
+from mixer.dialogues.formats.table import TABLE
+from mixer.dialogues.llamafactory import LEFT_OUT
+from mixer.dialogues.settings import TuningSettings, TuningSource
+from mixer.dialogues.turns import REASONS
 from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
 from mixer.filters.page import markdown as rules_page
@@ -59,11 +64,7 @@ def recipe_page() -> str:
         parts.append(f"## {title}\n")
         if text:
             parts.append(f"{text}\n")
-        parts.append("| key | default | meaning |\n| --- | --- | --- |")
-        for name, field in model.model_fields.items():
-            default = "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
-            parts.append(f"| `{name}` | {default} | {escape(field.description or '')} |")
-        parts.append("")
+        parts += keys(model)
     parts.append(
         "## `filters`\n\nThresholds by `domain/language` (either may be `*`), then by rule; `false` switches a rule "
         "off. A source's own `filters` go by rule alone and win over these. [rules.md](rules.md) lists the rules.\n\n"
@@ -71,6 +72,46 @@ def recipe_page() -> str:
         "sources:\n  - {name: notes, paths: [notes.jsonl], domain: web, filters: {gopher.stop_words: false}}\n```\n"
     )
     return "\n".join(parts)
+
+
+def tuning_page() -> str:
+    """Every key of a DATA.yaml, every format, and why something is set aside."""
+    parts = [
+        GENERATED,
+        "# Data of a fine-tuning: keys and formats\n",
+        "[tuning-data.md](tuning-data.md) explains them. Unknown keys, keys given twice and impossible values are "
+        "refused with the nearest spelling.\n",
+    ]
+    for title, model in (("The file", TuningSettings), ("`sources`", TuningSource)):
+        parts += [f"## {title}\n", *keys(model)]
+    parts.append("`datasets` has the keys that it has in [a recipe](recipe.md#sourcesdatasets).\n")
+    parts.append(
+        "## Formats\n\nThe fields of a record that are looked at; `fields` of a source says under which other names it "
+        "has them. *Told* are formats that `auto` recognises; the others have the fields of one that it does.\n"
+    )
+    parts.append("| format | told | records | fields | `prefer` |\n| --- | --- | --- | --- | --- |")
+    for form in TABLE:
+        fields = [f"`{name}`" for name in form.required] + [f"`{name}`, if there" for name in form.optional]
+        prefer = ", ".join(f"`{name}`" for name in form.prefer)
+        told = "yes" if form.matches else ""
+        parts.append(f"| `{form.name}` | {told} | {escape(form.summary)} | {'; '.join(fields)} | {prefer} |")
+    for title, text, reasons in (
+        ("Set aside", "What is never trained on, counted by reason.", REASONS),
+        ("Changed", "What is done to examples that are kept, counted in examples.", NOTES),
+        ("Left out of the hand-over", "What LLaMA-Factory's format cannot say, counted in examples.", LEFT_OUT),
+    ):
+        parts.append(f"\n## {title}\n\n{text}\n\n| name | meaning |\n| --- | --- |")
+        parts += [f"| `{name}` | {escape(meaning)} |" for name, meaning in reasons.items()]
+    return "\n".join([*parts, ""])
+
+
+def keys(model: type[BaseModel]) -> list[str]:
+    """Return the lines of a table of a model's keys."""
+    lines = ["| key | default | meaning |\n| --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else shown(field.get_default(call_default_factory=True))
+        lines.append(f"| `{name}` | {default} | {escape(field.description or '')} |")
+    return [*lines, ""]
 
 
 def shown(default):
@@ -86,7 +127,11 @@ def escape(text):
 
 
 def main() -> int:
-    pages = {DOCS / "recipe.md": recipe_page(), DOCS / "rules.md": GENERATED + rules_page()}
+    pages = {
+        DOCS / "recipe.md": recipe_page(),
+        DOCS / "rules.md": GENERATED + rules_page(),
+        DOCS / "tuning-keys.md": tuning_page(),
+    }
     stale = [path for path, text in pages.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv[1:]:
         for path in stale:

@@ -30,8 +30,8 @@ from mixer.dialogues.prepare import Prepared
 from mixer.dialogues.records import Tally, find_format, items
 from mixer.dialogues.settings import LoadedTuning
 from mixer.dialogues.turns import ANSWERING, Item, Preference, Role, Turn
-from mixer.engine.outputs import complete
 from mixer.errors import UsageError
+from mixer.storage import complete
 
 Rows = NDArray[np.int64]
 

@@ -16,7 +16,7 @@ from mixer.written import read_keys, worded
 
 FileFormat = Literal["auto", "jsonl", "json", "parquet", "arrow", "csv", "tsv"]
 DETECT: Final = "detect"
-_REMEDY: Final = "docs/tuning-data.md lists every key and its meaning"
+_REMEDY: Final = "docs/tuning-keys.md lists every key and its meaning"
 
 
 class TuningSource(BaseModel):

@@ -1,4 +1,4 @@
-"""The hand-over to LLaMA-Factory, against what was read in its repository: argument names, and how it reads the files."""
+"""The hand-over to LLaMA-Factory, against what was read in its repository: arguments, and how it reads the files."""
 
 import dataclasses
 import json
