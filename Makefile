@@ -22,9 +22,9 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 # The small build first: it compiles the kernels once, and not in every test process.
-tests: $(VENV)/.dev
+tests: $(VENV)/.dev $(VENV)/s3/bin/moto_server
 	rm -rf $(VENV)/first && $(BIN)/mixer build --limit 200 --out $(VENV)/first > $(VENV)/first.log
-	$(BIN)/pytest -n auto --dist loadscope
+	MIXER_S3_SERVER=$(abspath $(VENV)/s3/bin/moto_server) $(BIN)/pytest -n auto --dist loadscope
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,6 +39,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) torch==2.13.0
 	$(PIP) --constraint constraints.txt --editable '.[dev,train]'
 	touch $@ $(VENV)/.core
+
+$(VENV)/s3/bin/moto_server: scripts/s3_server.sh | $(BIN)/python
+	PYTHON=$(BIN)/python scripts/s3_server.sh $(VENV)/s3
+	touch $@
 
 clean:
 	rm -rf $(VENV) quickstart .pytest_cache .mypy_cache .ruff_cache .hypothesis

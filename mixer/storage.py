@@ -33,6 +33,7 @@ TEMPORARY: Final = ".tmp"
 SCRATCH: Final = "MIXER_SCRATCH"
 """Environment variable: the folder of this machine for what a build in an object store needs here."""
 
+_MAGIC: Final = "*?[]"
 _MEBI: Final = 1 << 20
 _PART_BYTES: Final = 8 * _MEBI
 """Parts of an upload whose size nobody knows beforehand: 10,000 of them, the most that S3 takes, are 84 GB."""
@@ -71,6 +72,8 @@ def at(place: str) -> Root:
         return Path(place)
     if scheme == "file":
         return Path(rest)
+    if any(sign in rest for sign in _MAGIC):
+        raise UsageError(f"{place} has a character of wildcards: one of {_MAGIC}", "choose another name")
     if not rest.strip("/"):
         raise UsageError(f"{place} names no bucket", f"give it in full, such as {scheme}://bucket/mix")
     try:
@@ -191,6 +194,20 @@ def seekable(path: Root) -> str | BinaryIO:
     return cast(BinaryIO, path.fs.open(path.path, "rb", cache_type="readahead", block_size=_WINDOW_BYTES))
 
 
+def read(path: Root) -> bytes:
+    """Read a small file whole, as it is now: in a store one that is replaced meanwhile is no error."""
+    return path.read_bytes() if is_local(path) else cast(bytes, path.fs.cat_file(path.path, **_whole(path)))
+
+
+def _whole(path: UPath) -> dict[str, Any]:
+    """Return options for reading small files: of S3 in one request each, without asking for the size first."""
+    return {"max_concurrency": 1} if _is_s3(path) else {}
+
+
+def _is_s3(path: UPath) -> bool:
+    return "s3" in path.fs.protocol
+
+
 def piece(path: Root, first: int, last: int) -> bytes:
     """Read the bytes ``first`` to ``last`` (not included) of a file."""
     if is_local(path):
@@ -220,7 +237,7 @@ def read_all(paths: Iterable[Anywhere]) -> Iterator[tuple[Anywhere, bytes]]:
         if is_local(some[0]):
             yield from ((path, path.read_bytes()) for path in some)
         else:
-            found = some[0].fs.cat([path.path for path in some if not is_local(path)])
+            found = some[0].fs.cat([path.path for path in some if not is_local(path)], **_whole(some[0]))
             yield from ((path, found[str(path.path)]) for path in some if not is_local(path))
 
 
@@ -336,7 +353,7 @@ def abandon_uploads(root: Root) -> None:
 
     Only S3 lists them; other stores forget them after some days. Without the permission to list them they stay.
     """
-    if is_local(root) or "s3" not in root.fs.protocol:
+    if is_local(root) or not _is_s3(root):
         return
     bucket, _, prefix = root.path.partition("/")
     place: dict[str, str] = {}

@@ -162,7 +162,7 @@ class _Lease:
         """Return the lock that is there, and the version of the object; one that nobody can read counts as none."""
         try:
             version = self._path.fs.info(self._path.path).get("ETag")
-            return msgspec.json.decode(self._path.read_bytes(), type=Lock), version
+            return msgspec.json.decode(storage.read(self._path), type=Lock), version
         except FileNotFoundError:
             return None, None
         except msgspec.DecodeError:

@@ -46,7 +46,7 @@ def write_receipt(root: Root, receipt: Receipt) -> None:
 def read_receipt(path: Root) -> Receipt | None:
     """Read a receipt; None if there is none, or what is there is not a whole one."""
     try:
-        return _decoded(path.read_bytes())
+        return _decoded(storage.read(path))
     except OSError as error:
         if is_local(path) or isinstance(error, FileNotFoundError):
             return None

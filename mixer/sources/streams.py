@@ -24,6 +24,8 @@ Reject = Callable[[str, str, str], None]
 
 CHUNK = 1 << 20
 """Bytes read at once: large enough for throughput, small beside a batch."""
+REMOTE = 8 << 20
+"""Bytes that are asked of a store at once, and held: s3fs would take 50 MB."""
 HEAD = 1 << 16
 """Bytes looked at to recognise a format."""
 _BOM = codecs.BOM_UTF8
@@ -51,7 +53,9 @@ def open_binary(file: InputFile) -> Any:
         It is not there or may not be read.
     """
     fs, path = url_to_fs(file.url)
-    return open(path, "rb", buffering=0) if isinstance(fs, LocalFileSystem) else fs.open(path, "rb")  # noqa: PTH123
+    if isinstance(fs, LocalFileSystem):
+        return open(path, "rb", buffering=0)  # noqa: PTH123
+    return fs.open(path, "rb", block_size=REMOTE)
 
 
 class Stream:
