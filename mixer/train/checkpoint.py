@@ -28,6 +28,21 @@ _EXTRA: Final = "_extra_state"
 _FORMAT: Final = {"distrib_optim_sharding_type": "fully_reshardable"}
 """The form of the optimizer's state that every layout can read."""
 
+_PARTS: Final = {
+    "mixture": (
+        "mixture has",
+        "Megatron decides by the weights which sample comes from where; with others, what was read already would be "
+        "read again or never, and the additional-language ratio would hold for neither part",
+    ),
+    "data": (
+        "data has",
+        "Which example comes when is drawn from all of them; with others, what was read already would be read again or "
+        "never, and no share would hold",
+    ),
+    "settings": ("settings have", "Resumed, the run would be neither the old one nor a new one"),
+}
+"""What must be the same in a run that goes on, and why."""
+
 
 def latest(out: Path) -> Path | None:
     """Return the newest whole checkpoint of a run, if there is one."""
@@ -62,22 +77,14 @@ def check_same(checkpoint: Path, now: Record) -> None:
         Something differs; the message says what and why that matters.
     """
     then = read_record(checkpoint)
-    new_run = "or begin a new run from its weights: --init with this checkpoint, and another --out"
-    changed = _differences(then["mixture"], now["mixture"])
-    if changed:
-        raise BrokenPromiseError(
-            f"the mixture has changed since {checkpoint} was written: {'; '.join(changed)}. Megatron decides by the "
-            "weights which sample comes from where; with others, what was read already would be read again or never, "
-            "and the additional-language ratio would hold for neither part",
-            f"train on the mixture that the run began with; {new_run}",
-        )
-    changed = _differences(then["settings"], now["settings"])
-    if changed:
-        raise BrokenPromiseError(
-            f"the settings have changed since {checkpoint} was written: {'; '.join(changed)}. Resumed, the run "
-            "would be neither the old one nor a new one",
-            f"give the settings that the run began with; {new_run}",
-        )
+    for name, (what, why) in _PARTS.items():
+        changed = _differences(then.get(name, {}), now.get(name, {}))
+        if changed:
+            raise BrokenPromiseError(
+                f"the {what} changed since {checkpoint} was written: {'; '.join(changed)}. {why}",
+                f"go on with the {name} that the run began with; or begin a new run from its weights: --init with this "
+                "checkpoint, and another --out",
+            )
 
 
 def _differences(then: Record, now: Record) -> list[str]:

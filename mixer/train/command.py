@@ -19,7 +19,23 @@ def _cpt(**given: Any) -> None:
     cpt.start(**given)
 
 
+@quietly()
+def _sft(**given: Any) -> None:
+    from mixer.train import sft
+
+    sft.start(**given)
+
+
+@quietly()
+def _dpo(**given: Any) -> None:
+    from mixer.train import dpo
+
+    dpo.start(**given)
+
+
 train.add_command(options.cpt(_cpt))
+train.add_command(options.sft(_sft))
+train.add_command(options.dpo(_dpo))
 
 
 @train.command("import", epilog=EXIT_CODES)

@@ -68,7 +68,7 @@ def export_checkpoint(source: Path, out: Path, tokenizer: str | None) -> None:
     if tokenizer is None:
         copy_tokenizer(source, part)
     else:
-        write_tokenizer(part, tokenizer, shape)
+        write_tokenizer(part, tokenizer, shape, record.get("data", {}).get("template", ""))
     part.rename(out)
     click.echo(f"{out}: {source} for Hugging Face's tools, with the tokenizer {tokenizer or 'beside it'}")
 
@@ -86,10 +86,10 @@ def _check_free(out: Path) -> None:
 
 
 def _named_tokenizer(source: Path, record: checkpoint.Record) -> str | None:
-    """Return the tokenizer that a checkpoint's mixture names; None where its files lie beside the checkpoint."""
+    """Return the tokenizer that a checkpoint's data name; None where its files lie beside the checkpoint."""
     if (source / "tokenizer.json").is_file():
         return None
-    name: str = record.get("mixture", {}).get("tokenizer_name", "")
+    name: str = (record.get("mixture") or record.get("data") or {}).get("tokenizer_name", "")
     if name not in NAMES:
         raise UsageError(
             f"{source} does not say where its tokenizer lies",

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from megatron.core import parallel_state
@@ -24,7 +23,7 @@ from mixer.train.data import Samples, batches, build_datasets
 from mixer.train.loop import Line, Measure, Run, train
 from mixer.train.losses import NextToken, Totals, Work
 from mixer.train.presets import CPT, shape_of
-from mixer.train.processes import is_first, on_first
+from mixer.train.processes import on_first
 from mixer.train.promise import Mixture, Tally, check_length, load_mixture, names_of
 from mixer.train.settings import CptSettings
 
@@ -168,11 +167,8 @@ class Stage:
 
     def after(self, step: int, measure: Measure) -> Iterator[Line]:
         """Measure the validation sets at intervals."""
-        due = step % self._settings.valid_every == 0 or step == self._settings.steps
-        if self._valid and self._settings.valid_samples and due:
-            line = {"step": step, **_valid_line(self._validate(measure), self._first, self._mixture)}
-            _say_valid(line)
-            yield line
+        if self._valid and self._settings.valid_samples and self._settings.is_valid_step(step):
+            yield {"step": step, **_valid_line(self._validate(measure), self._first, self._mixture)}
 
     def _open(self) -> None:
         self._train, self._valid = build_datasets(self._mixture, self._settings.samples, self._settings.seed)
@@ -208,15 +204,6 @@ def _valid_line(now: dict[str, list[float]], first: dict[str, list[float]], mixt
     (datasets, languages), (_, before) = means(now), means(first)
     change = {name: languages[name] - before[name] for name in languages if name in before}
     return {"valid": {"languages": languages, "datasets": datasets, "change": change}}
-
-
-def _say_valid(line: Line) -> None:
-    if is_first():
-        valid = line["valid"]
-        told = (
-            f"{name} {loss:.4f} ({valid['change'].get(name, 0.0):+.4f})" for name, loss in valid["languages"].items()
-        )
-        click.echo(f"  validation after {line['step']:,} steps (change since the first): {'  '.join(told)}")
 
 
 if __name__ == "__main__":

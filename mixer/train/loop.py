@@ -4,8 +4,9 @@ What differs between kinds - what is read, what is minimised, what is logged - a
 ``sft`` and ``dpo`` each hold one.
 """
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,17 +28,21 @@ from mixer.train.settings import Settings
 _SHOWN: Final = 10
 """Of the steps after the first few, one in so many is printed; all are logged."""
 
+DATA: Final = "data.json"
+"""What became of the records that a run reads, where it prepares them itself."""
+
 Line = dict[str, Any]
 """A line of the log; ``step`` numbers it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where a run writes, what it begins with, and where it stops for now."""
+    """Where a run writes, what it begins with, where it stops for now, and what is to be kept of its data, as JSON."""
 
     out: Path
     init: Path | None = None
     stop_at: int | None = None
+    about: Mapping[str, Any] | None = None
 
 
 class Measure(Protocol):
@@ -76,7 +81,7 @@ class Stage(Protocol):
         ...
 
     def begin(self, measure: Measure) -> Iterator[Line]:
-        """Get ready for the first step of a run; yields what is logged before it."""
+        """Get ready for the first step of a run; yields what the validation before it finds."""
         ...
 
     def go_on(self, state: checkpoint.Record) -> None:
@@ -96,7 +101,7 @@ class Stage(Protocol):
         ...
 
     def after(self, step: int, measure: Measure) -> Iterator[Line]:
-        """Look at the model after a step; yields what is logged of that."""
+        """Look at the model after a step; yields what a validation finds: ``valid``, with ``languages``, ``change``."""
         ...
 
 
@@ -138,11 +143,14 @@ def train(run: Run, settings: Settings, load: Callable[[], Stage]) -> None:
             progress = checkpoint.load(resumed, model, optimizer, scheduler)
         last = min(settings.steps, run.stop_at or settings.steps)
         with Journal(run.out, progress["step"], writes=is_first()) as journal:
+            if is_first() and run.about is not None:
+                (run.out / DATA).write_text(json.dumps(run.about, ensure_ascii=False, indent=2) + "\n", "utf-8")
             if resumed is not None:
                 stage.go_on(progress)
             else:
                 for line in stage.begin(measure):
                     journal.write(line)
+                    _say_valid(line)
             for step in range(progress["step"] + 1, last + 1):
                 began = time.perf_counter()
                 lr = float(optimizer.param_groups[0]["lr"])
@@ -159,6 +167,7 @@ def train(run: Run, settings: Settings, load: Callable[[], Stage]) -> None:
                 _say_step(line, stage.shown, settings)
                 for line in stage.after(step, measure):
                     journal.write(line)
+                    _say_valid(line)
                 if step % settings.save_every == 0 or step == last:
                     state = {**stage.state(), "step": step}
                     checkpoint.save(run.out, step, model, optimizer, scheduler, state, record)
@@ -213,3 +222,12 @@ def _say_step(line: Line, shown: tuple[str, ...], settings: Settings) -> None:
             f"step {line['step']:,}/{settings.steps:,}  loss {line['loss']:.4f}  {languages}  {others}"
             f"lr {line['lr']:.3g}  {line['tokens_per_second']:,} tokens/s"
         )
+
+
+def _say_valid(line: Line) -> None:
+    if is_first():
+        valid = line["valid"]
+        told = (
+            f"{name} {loss:.4f} ({valid['change'].get(name, 0.0):+.4f})" for name, loss in valid["languages"].items()
+        )
+        click.echo(f"  validation after {line['step']:,} steps (change since the first): {'  '.join(told)}")

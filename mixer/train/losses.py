@@ -130,7 +130,7 @@ class Preference:
         reference = batch["reference"]
         policy = torch.zeros(reference.numel() + 1, dtype=torch.float64, device=losses.device)
         policy = policy.index_add(0, batch["example"].flatten(), -(losses * batch["mask"]).double().flatten())
-        rewards = self.beta * (policy[:-1].view(-1, 2) - reference)
+        rewards = self.beta * (policy[:-1].view_as(reference) - reference)
         margin = rewards[:, 0] - rewards[:, 1]
         loss = -functional.logsigmoid(margin)
         with torch.no_grad():

@@ -48,7 +48,7 @@ def run_as_program(command: click.Command) -> None:
         train([str(command.name), *sys.argv[1:]], prog_name="mixer train")
 
 
-def _run_options(*, lr: str, out: str, steps: str, weight_decay: str) -> Callable[[F], F]:
+def _run_options(*, lr: str, out: str, steps: str, micro: str, weight_decay: str) -> Callable[[F], F]:
     """Return the options that every kind of training has, with what differs in their help."""
     options = [
         click.option(
@@ -72,7 +72,7 @@ def _run_options(*, lr: str, out: str, steps: str, weight_decay: str) -> Callabl
         ),
         click.option("--tp", type=click.IntRange(min=1), help="Tensor parallel size."),
         click.option("--pp", type=click.IntRange(min=1), help="Pipeline parallel size."),
-        click.option("--micro-batch", type=click.IntRange(min=1), help="Samples that a process takes at once."),
+        click.option("--micro-batch", type=click.IntRange(min=1), help=f"{micro} that a process takes at once."),
         click.option("--global-batch", type=click.IntRange(min=1), help="Samples of a step."),
         click.option(
             "--schedule", type=click.Choice(["linear", "cosine", "constant"]), help="How the learning rate falls."
@@ -90,6 +90,7 @@ def _run_options(*, lr: str, out: str, steps: str, weight_decay: str) -> Callabl
             help="Share its state out. [default: yes]",
         ),
         click.option("--save-every", type=click.IntRange(min=1), help="Steps between checkpoints. [default: 1000]"),
+        click.option("--valid-every", type=click.IntRange(min=1), help="Steps between validations. [default: 100]"),
     ]
 
     def decorate(function: F) -> F:
@@ -109,10 +110,10 @@ def cpt(start: Start) -> click.Command:
         lr="; the paper's is 1e-9 for 8B, 1e-10 for 70B",
         out="MIXTURE-cpt",
         steps="the whole mixture",
+        micro="Samples",
         weight_decay="0.01",
     )
     @click.option("--seed", type=click.IntRange(min=0), help="Of the order in each dataset. [default: the mixture's]")
-    @click.option("--valid-every", type=click.IntRange(min=1), help="Steps between validations. [default: 100]")
     @click.option(
         "--valid-samples", type=click.IntRange(min=0), help="Samples of each validation set. [default: 64; 4 on a CPU]"
     )
@@ -132,3 +133,69 @@ def cpt(start: Start) -> click.Command:
         start(**given)
 
     return command
+
+
+def sft(start: Start) -> click.Command:
+    """Return the command ``sft``, which calls ``start``."""
+
+    @click.command("sft", epilog=EXIT_CODES)
+    @_finetuning_options("sft", "examples", "0.01")
+    def command(**given: Any) -> None:
+        """Fine-tune on the dialogues that DATA.yaml names, learning their responses only.
+
+        Examples share rows of the window, and none sees another; the loss is the mean over all response tokens of a
+        step. The same command goes on where an interrupted run stopped; other data or settings are refused (exit code
+        4).
+
+        \b
+        mixer train sft DATA.yaml --model tiny --lr 1e-3 --steps 20
+        torchrun --nproc-per-node 8 -m mixer.train.sft DATA.yaml --model llama3-8b --lr 1e-5 --init /data/llama3-zh
+        """  # noqa: D301
+        start(**given)
+
+    return command
+
+
+def dpo(start: Start) -> click.Command:
+    """Return the command ``dpo``, which calls ``start``."""
+
+    @click.command("dpo", epilog=EXIT_CODES)
+    @_finetuning_options("dpo", "pairs", "0")
+    @click.option("--beta", type=float, help="How strongly the policy is held to its reference. [default: 0.1]")
+    def command(**given: Any) -> None:
+        """Make the chosen responses that DATA.yaml names likelier than the rejected ones (Rafailov et al. 2023).
+
+        The reference is the model that the run begins with, frozen. The same command goes on where an interrupted run
+        stopped; other data or settings are refused (exit code 4).
+
+        \b
+        mixer train dpo DATA.yaml --model tiny --lr 1e-4 --init DATA-sft --steps 20
+        torchrun --nproc-per-node 8 -m mixer.train.dpo DATA.yaml --model llama3-8b --lr 1e-6 --init /data/llama3-sft
+        """  # noqa: D301
+        start(**given)
+
+    return command
+
+
+def _finetuning_options(kind: str, samples: str, weight_decay: str) -> Callable[[F], F]:
+    """Return what both kinds of fine-tuning take; a sample is one of ``samples``."""
+    decorators = [
+        click.argument("data", type=click.Path(path_type=Path)),
+        _run_options(
+            lr="", out=f"DATA-{kind}", steps=f"as many {samples} as there are", micro="Rows", weight_decay=weight_decay
+        ),
+        click.option("--packing/--no-packing", default=None, help=f"Let several {samples} share a row. [default: yes]"),
+        click.option(
+            "--emit",
+            type=(click.Choice(["llamafactory"]), click.Path(path_type=Path, file_okay=False)),
+            help="Train nothing, but write data and settings for another trainer to a directory: `llamafactory DIR`.",
+        ),
+        click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Its GPUs."),
+    ]
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate

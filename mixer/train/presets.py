@@ -89,6 +89,31 @@ CPT: Final[dict[str, Recipe]] = {
 }
 """Continual pre-training. ``tiny`` takes small batches, so that a step is seconds on a laptop."""
 
+_SFT_8B: Final = Recipe(micro_batch=8, global_batch=1024, schedule="cosine", weight_decay=0.01, tp=2, pp=1)
+_SFT_70B: Final = _SFT_8B.model_copy(update={"micro_batch": 2, "tp": 8, "pp": 2})
+
+SFT: Final[dict[str, Recipe]] = {
+    "llama3-8b": _SFT_8B,
+    "llama3-70b": _SFT_70B,
+    "llama3.1-8b": _SFT_8B,
+    "llama3.1-70b": _SFT_70B,
+    "tiny": Recipe(micro_batch=1, global_batch=8, schedule="cosine", weight_decay=0.01),
+}
+"""Supervised fine-tuning. A sample of the global batch is an example, one of the micro batch a row of them."""
+
+_DPO_8B: Final = Recipe(micro_batch=2, global_batch=128, schedule="cosine", weight_decay=0.0, tp=2, pp=1)
+_DPO_70B: Final = _DPO_8B.model_copy(update={"micro_batch": 1, "global_batch": 256, "tp": 8, "pp": 2})
+
+DPO: Final[dict[str, Recipe]] = {
+    "llama3-8b": _DPO_8B,
+    "llama3-70b": _DPO_70B,
+    "llama3.1-8b": _DPO_8B,
+    "llama3.1-70b": _DPO_70B,
+    "tiny": Recipe(micro_batch=1, global_batch=8, schedule="cosine", weight_decay=0.0),
+}
+"""Direct preference optimisation; a sample is a pair, or a row of them. The paper names no layout for either kind of
+fine-tuning: that of pre-training is taken."""
+
 
 def shape_of(name: str) -> ModelShape:
     """Return the shape of a model by its name.

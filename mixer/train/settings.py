@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mixer.errors import UsageError
 from mixer.train.presets import ModelShape, Schedule
 
-LAYOUT: Final = ("micro_batch", "tp", "pp", "distributed_optimizer", "save_every")
-"""Settings that may change when a run is resumed: how the same work is spread out, and how often it is saved."""
+LAYOUT: Final = ("micro_batch", "tp", "pp", "distributed_optimizer", "save_every", "valid_every")
+"""Settings that may change when a run is resumed: how the same work is spread out, and how often it is looked at."""
 
 
 class Settings(BaseModel):
@@ -40,6 +40,7 @@ class Settings(BaseModel):
         default=True, description="Share the optimizer's state out over the data parallel group."
     )
     save_every: int = Field(1000, gt=0, description="Steps between checkpoints.")
+    valid_every: int = Field(100, gt=0, description="Steps between validations.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -70,6 +71,10 @@ class Settings(BaseModel):
     def samples(self) -> int:
         """Samples that the whole run reads."""
         return self.steps * self.global_batch
+
+    def is_valid_step(self, step: int) -> bool:
+        """Whether the model is validated after a step."""
+        return step % self.valid_every == 0 or step == self.steps
 
     @property
     def promised(self) -> dict[str, Any]:
@@ -104,9 +109,8 @@ class CptSettings(Settings):
     """A run of continual pre-training."""
 
     kind = "cpt"
-    layout = (*LAYOUT, "valid_every", "valid_samples")
+    layout = (*LAYOUT, "valid_samples")
 
-    valid_every: int = Field(100, gt=0, description="Steps between validations.")
     valid_samples: int = Field(ge=0, description="Samples of each validation set; 0: no validation.")
 
     def data_parallel(self, processes: int) -> int:

@@ -10,6 +10,26 @@ from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
 from mixer.train.presets import ModelShape
 
 FILES: Final = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "generation_config.json")
+_LOOP: Final = "{{% for message in messages %}}{{{{ {turn} }}}}{{% endfor %}}"
+_OPEN: Final = "{{% if add_generation_prompt %}}{{{{ '{opened}' }}}}{{% endif %}}"
+CHAT: Final = {
+    "llama3": (
+        "<|eot_id|>",
+        "{{ '<|begin_of_text|>' }}"
+        + _LOOP.format(
+            turn="'<|start_header_id|>' + ('ipython' if message['role'] == 'tool' else message['role']) "
+            "+ '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>'"
+        )
+        + _OPEN.format(opened="<|start_header_id|>assistant<|end_header_id|>\\n\\n"),
+    ),
+    "chatml": (
+        "<|im_end|>",
+        _LOOP.format(turn="'<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + '<|im_end|>' + '\\n'")
+        + _OPEN.format(opened="<|im_start|>assistant\\n"),
+    ),
+}
+"""What ends an answer, and the template as transformers reads it (Jinja), for those of ``dialogues.template`` that are
+made of special tokens; the ids are the same."""
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
@@ -19,8 +39,11 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def write_tokenizer(folder: Path, name_or_path: str, shape: ModelShape) -> None:
+def write_tokenizer(folder: Path, name_or_path: str, shape: ModelShape, template: str = "") -> None:
     """Write the tokenizer that a recipe would name so into the folder of a model.
+
+    With a chat ``template`` that the model has learned, the folder says so: how a dialogue is written, and what ends an
+    answer.
 
     Raises
     ------
@@ -40,7 +63,19 @@ def write_tokenizer(folder: Path, name_or_path: str, shape: ModelShape) -> None:
     path = path.parent if path.name == "tokenizer.json" else path
     if (path / "tokenizer.json").is_file():
         copy_tokenizer(path, folder)
-        return
+    else:
+        _write(folder, vocabulary, shape)
+    if template in CHAT:
+        end, written = CHAT[template]
+        config = folder / "tokenizer_config.json"
+        known = json.loads(config.read_bytes()) if config.is_file() else {}
+        config.write_text(json.dumps({**known, "eos_token": end, "chat_template": written}, indent=2) + "\n", "utf-8")
+        ends = {"eos_token_id": [vocabulary.specials[end], vocabulary.eod]}
+        (folder / "generation_config.json").write_text(json.dumps(ends, indent=2) + "\n", "utf-8")
+
+
+def _write(folder: Path, vocabulary: Vocabulary, shape: ModelShape) -> None:
+    """Write the files of a vocabulary that is in another format."""
     (folder / "tokenizer.json").write_text(json.dumps(_with_specials(vocabulary), ensure_ascii=False), "utf-8")
     end = next(name for name, number in vocabulary.specials.items() if number == vocabulary.eod)
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end, "model_max_length": shape.context}

@@ -146,7 +146,7 @@ def test_a_trained_model_is_exported_and_begun_from_again(torch, trainer, small_
     done = mixer("train", "export", trainer.out("run"), tmp_path / "hf", "--tokenizer", small_tokenizer)
     assert done.code == 0, done.stderr
     published = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
-    assert published.config.vocab_size == read(trainer.mixture).tokenizer.vocab_size
+    assert published.config.vocab_size == read(trainer.data).tokenizer.vocab_size
 
     assert mixer("train", "import", tmp_path / "hf", tmp_path / "imported").code == 0
     for name, init in (("folder", tmp_path / "hf"), ("imported", tmp_path / "imported"), ("run", trainer.out("run"))):
@@ -214,3 +214,51 @@ def test_the_tokenizer_of_a_vocabulary_that_is_no_file_is_written(torch, tmp_pat
     text = "The river 河流 runs."
     assert written.decode(written.encode(text)) == text
     assert len(written) == 128_256
+    assert written.chat_template is None
+
+
+@pytest.mark.parametrize("name", ["llama3", "chatml"])
+def test_an_exported_template_writes_dialogues_as_they_were_learned(torch, tmp_path, name, small_tokenizer):
+    import numpy as np
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer, GenerationConfig
+
+    from mixer.dialogues.encode import encode
+    from mixer.dialogues.template import template_of
+    from mixer.dialogues.turns import Dialogue, Turn
+    from mixer.tokenize.encode import Encoder
+    from mixer.tokenize.vocabulary import load_vocabulary
+    from mixer.train.presets import MODELS
+    from mixer.train.tokenizer import CHAT, write_tokenizer
+
+    path = "llama3"
+    if name == "chatml":  # a file of one's own, as Qwen's
+        own = Tokenizer.from_file(str(small_tokenizer))
+        own.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+        own.save(str(tmp_path / "tokenizer.json"))
+        path = str(tmp_path / "tokenizer.json")
+    vocabulary = load_vocabulary(path)
+    shape = MODELS["tiny"].model_copy(update={"vocab_size": vocabulary.vocab_size, "eod": vocabulary.eod})
+    (tmp_path / "out").mkdir()
+    write_tokenizer(tmp_path / "out", path, shape, name)
+    written = AutoTokenizer.from_pretrained(tmp_path / "out")
+
+    said = [
+        ("system", "Be short."),
+        ("user", "河流？\n\nRivers, please."),
+        ("assistant", "Two:\n 1. 河"),
+        ("user", "1+1"),
+    ]
+    turns = [{"role": role, "content": content} for role, content in said]
+    turns.append({"role": "assistant", "content": "2"})
+    encoder = Encoder(vocabulary)
+    dialogue = Dialogue(tuple(Turn(turn["role"], turn["content"]) for turn in turns))
+    [(ours,)] = encode([dialogue], template_of(vocabulary, encoder, name), encoder, 500, "cut")
+    theirs = written.apply_chat_template(turns, return_dict=False)
+    assert theirs[: len(ours.tokens)] == ours.tokens.tolist()
+    assert written.decode(theirs[len(ours.tokens) :]).strip() == ""
+    asked = written.apply_chat_template(turns[:-1], add_generation_prompt=True, return_dict=False)
+    assert asked == ours.tokens[: int(np.flatnonzero(ours.learned)[-2])].tolist()
+    ends = GenerationConfig.from_pretrained(tmp_path / "out").eos_token_id
+    assert ends == [vocabulary.specials[CHAT[name][0]], vocabulary.eod]
+    assert ours.tokens[-1] == ends[0] == written.eos_token_id

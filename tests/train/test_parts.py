@@ -1,13 +1,20 @@
 """The parts of training that stand alone: presets, the tally, the log, the layers."""
 
+import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import mixer
+from mixer.dialogues.prepare import prepare
+from mixer.dialogues.settings import load_tuning
 from mixer.errors import BrokenPromiseError
 from mixer.manifest import read
+from mixer.tokenize.vocabulary import load_vocabulary
 from mixer.train.presets import CPT, MODELS, RotaryScaling
 from mixer.train.promise import Mixture, Tally
 from tests.builds import make_build
@@ -93,3 +100,17 @@ def test_attention_equals_softmax_written_out(core):
             q, k, v = query[:, batch, head], key[:, batch, head // 2], value[:, batch, head // 2]
             scores = (q @ k.T / 8**0.5).masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf)
             torch.testing.assert_close(found[:, batch, 8 * head : 8 * head + 8], scores.softmax(-1) @ v)
+
+
+@pytest.mark.parametrize("kind", ["dialogue", "preference"])
+def test_packaged_answers_are_made_of_the_packaged_corpora_and_all_are_kept(kind, tmp_path):
+    folder = Path(mixer.__file__).parent / "recipes" / "tuning"
+    script = Path(__file__).parents[2] / "scripts" / "tuning_answers.py"
+    subprocess.run([sys.executable, script, "--out", tmp_path], check=True)
+    for name in ("sums.jsonl.gz", "poems.jsonl.gz"):
+        assert gzip.decompress((tmp_path / name).read_bytes()) == gzip.decompress((folder / name).read_bytes())
+    loaded = load_tuning(folder / ("quickstart-sft.yaml" if kind == "dialogue" else "quickstart-dpo.yaml"))
+    prepared = prepare(loaded, kind, load_vocabulary(loaded.tokenizer))
+    assert [tally.kept for tally in prepared.tallies] == [200, 150]
+    assert all(not tally.aside and not tally.notes for tally in prepared.tallies)
+    assert set(prepared.languages) == {"en", "zh"}

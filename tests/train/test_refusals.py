@@ -79,7 +79,7 @@ def test_a_model_of_another_tokenizer_is_refused(trainer):
 
 
 def test_too_long_a_run_is_told_what_fits(trainer):
-    most = read(trainer.mixture).samples_max // 8
+    most = read(trainer.data).samples_max // 8
     done = trainer.run("run", "--steps", most + 1)
     assert done.code == 4
     assert f"train --steps {most} or fewer at --global-batch 8" in done.stderr
