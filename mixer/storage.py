@@ -14,6 +14,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypeVar, cast
@@ -40,6 +41,9 @@ _PART_BYTES: Final = 8 * _MEBI
 _PARTS: Final = 9_000
 _LARGE_PART_BYTES: Final = 64 * _MEBI
 """Parts of large uploads: few requests, and still a small part of a worker's memory."""
+_COPY_BYTES: Final = 256 * _MEBI
+"""Pieces of a copy that S3 makes: each is answered well before a client gives up."""
+_COPIES_AT_ONCE: Final = 8
 _SLICE_BYTES: Final = 4 * _MEBI
 """An upload is fed in slices, so that it holds little more than a part however much is written at once."""
 _WINDOW_BYTES: Final = 4 * _MEBI
@@ -272,6 +276,7 @@ def create(path: Root, size: int = 0) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, opened)
         return
     if not path.fs.async_impl:  # no object store: an unfinished file can be seen
+        path.fs.makedirs(path.parent.path, exist_ok=True)
         with complete(path) as other, other.fs.open(other.path, "wb") as file:
             yield cast(BinaryIO, file)
         return
@@ -330,8 +335,29 @@ def write(path: Root, content: bytes) -> None:
 
 
 def copy(source: UPath, target: UPath) -> None:
-    """Copy a file within a store, which moves the bytes itself."""
-    source.fs.cp_file(source.path, target.path)
+    """Copy a file within a store, which moves the bytes itself; a large one in S3 in pieces, some at once."""
+    size = source.stat().st_size if _is_s3(source) else 0
+    if size <= _COPY_BYTES:
+        source.fs.cp_file(source.path, target.path)
+        return
+    call, (bucket, _, key) = target.fs.call_s3, target.path.partition("/")
+    upload = {"Bucket": bucket, "Key": key}
+    upload["UploadId"] = call("create_multipart_upload", **upload)["UploadId"]
+    block = max(_COPY_BYTES, -(-size // _PARTS))
+
+    def part(first: int) -> dict[str, Any]:
+        number, last = first // block + 1, min(first + block, size) - 1
+        asked = {"PartNumber": number, "CopySource": source.path, "CopySourceRange": f"bytes={first}-{last}"}
+        return {"PartNumber": number, "ETag": call("upload_part_copy", **upload, **asked)["CopyPartResult"]["ETag"]}
+
+    try:
+        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
+            parts = list(pool.map(part, range(0, size, block)))
+        call("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts})
+    except BaseException:
+        with suppress(Exception):  # say the first error
+            call("abort_multipart_upload", **upload)
+        raise
 
 
 def remove(paths: Iterable[Root]) -> None:

@@ -126,6 +126,25 @@ def test_the_parts_of_a_large_file_are_large_enough(root):
     assert opened == [PART, PART, 64 << 20, opened[-1]]
 
 
+@pytest.mark.parametrize("size", [11 << 20, 12 << 20])
+def test_a_large_file_is_copied_in_pieces(root, monkeypatch, size):
+    monkeypatch.setattr(storage, "_COPY_BYTES", 6 << 20)
+    content = np.random.default_rng(1).bytes(size)
+    storage.write(root / "a", content)
+    storage.copy(root / "a", root / "b")
+    assert storage.read(root / "b") == content
+    assert uploads(root) == []
+
+
+def test_a_copy_that_fails_leaves_nothing(root, monkeypatch):
+    monkeypatch.setattr(storage, "_COPY_BYTES", 1 << 20)  # less than a part may have
+    storage.write(root / "a", bytes(3 << 20))
+    with pytest.raises(OSError, match="smaller"):
+        storage.copy(root / "a", root / "b")
+    assert storage.files(root) == {"a": 3 << 20}
+    assert uploads(root) == []
+
+
 def test_stock_is_taken_in_few_requests(root, monkeypatch):
     for number in range(20):
         with Outputs(root) as outputs:
