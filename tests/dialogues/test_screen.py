@@ -23,10 +23,12 @@ def test_sources_reasons_and_languages_are_shown(made, capsys):
         "output": "The sky is blue today, as it often is.",
     }
     records = {"one": [*chinese, english, {"instruction": "A?", "output": ""}, TIGER], "two": [english] * 100}
-    show_prepared(made(records, {"one": {"format": "tigerbot"}}, valid_fraction=0.02))
+    data = made(records, {"one": {"format": "tigerbot"}}, valid_fraction=0.02)
+    show_prepared(data)
     shown = capsys.readouterr().out
     first = next(line for line in shown.splitlines() if line.startswith("one"))
-    assert first.split()[:3] == ["one", "tigerbot", f"{198 / 298:.1%}"] or "tigerbot" in first
+    held_out = 202 - len(data.train_rows(0))
+    assert first.split()[:6] == ["one", "tigerbot", f"{data.weights[0]:.1%}", "203", "202", str(held_out)]
     assert "1 empty_response" in first
     assert "1 repaired" in first
     assert "empty_response: one: first one.jsonl, record 201: assistant says nothing" in shown
