@@ -20,40 +20,20 @@ def draw(prepared: Prepared, count: int) -> NDArray[np.int64]:
     Held-out examples are never drawn. A source of few examples and a large weight is read several times over; each time
     all of it, in another order.
     """
-    return draw_from(prepared, 0, count)
-
-
-def draw_from(prepared: Prepared, start: int, stop: int) -> NDArray[np.int64]:
-    """Return ``draw(prepared, stop)[start:]``: int64[stop - start]."""
     members = [prepared.train_rows(number) for number in range(len(prepared.sources))]
-    drawn = np.flatnonzero([len(rows) for rows in members])
-    replay = Replay(prepared.weights[drawn])
-    replay.advance(start)
-    before = replay.counts
-    order = drawn[replay.order(stop - start)]
-    rows = np.empty(stop - start, np.int64)
-    for place, number in enumerate(drawn.tolist()):
+    order = Replay(prepared.weights).order(count)
+    rows = np.empty(count, np.int64)
+    for number, mine in enumerate(members):
         where = np.flatnonzero(order == number)
-        turns = before[place] + np.arange(len(where), dtype=np.int64)
-        rows[where] = _shuffled(members[number], turns, prepared.seed, number)
+        rows[where] = _shuffled(mine, len(where), prepared.seed, number)
     return rows
 
 
-def epochs(prepared: Prepared, count: int) -> NDArray[np.float64]:
-    """Return how many times over each source is read by a training of ``count`` examples: float64[sources]."""
-    sizes = np.array([len(prepared.train_rows(number)) for number in range(len(prepared.sources))], np.int64)
-    drawn = np.bincount(prepared.source[draw(prepared, count)], minlength=len(sizes))
-    return np.asarray(drawn / np.maximum(sizes, 1), np.float64)
-
-
-def _shuffled(members: NDArray[np.int64], turns: NDArray[np.int64], seed: int, source: int) -> NDArray[np.int64]:
-    """Return the examples of a source at some of its turns, in a row; every epoch is a shuffle of its own."""
-    size = len(members)
-    rows = np.empty(len(turns), np.int64)
-    for epoch in np.unique(turns // size).tolist():
-        here = turns // size == epoch
-        rows[here] = members[_permutation(size, seed, source, epoch)[turns[here] % size]]
-    return rows
+def _shuffled(members: NDArray[np.int64], count: int, seed: int, source: int) -> NDArray[np.int64]:
+    """Return the first ``count`` examples of a source, as they come: whole epochs, each a shuffle of its own."""
+    epochs = -(-count // len(members))
+    order = [_permutation(len(members), seed, source, epoch) for epoch in range(epochs)]
+    return members[np.concatenate([np.empty(0, np.int64), *order])[:count]]
 
 
 def _permutation(size: int, seed: int, source: int, epoch: int) -> NDArray[np.int64]:

@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-
-Rows: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -47,13 +44,6 @@ class Examples:
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.learned, dtype=np.int64)])
         return ends[self.offsets[1:]] - ends[self.offsets[:-1]]
 
-    def take(self, rows: Rows) -> "Examples":
-        """Return some examples in another order; ``rows`` may repeat."""
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-        places = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths) + np.arange(offsets[-1], dtype=np.int64)
-        return Examples(self.tokens[places], offsets, self.learned[places], self.source[rows])
-
 
 @dataclass(frozen=True)
 class Pairs:
@@ -68,10 +58,6 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.chosen)
-
-    def take(self, rows: Rows) -> "Pairs":
-        """Return some pairs in another order; ``rows`` may repeat."""
-        return Pairs(self.chosen.take(rows), self.rejected.take(rows))
 
 
 def joined(parts: Sequence[Examples]) -> Examples:

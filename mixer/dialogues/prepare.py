@@ -1,7 +1,7 @@
 """All sources of a DATA.yaml to columns: the step from files to what training draws from."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -89,12 +89,7 @@ class Prepared:
         return np.flatnonzero(self.held_out)
 
 
-def prepare(
-    loaded: LoadedTuning,
-    kind: Kind,
-    vocabulary: Vocabulary,
-    progress: Callable[[str, int], None] = lambda _, __: None,
-) -> Prepared:
+def prepare(loaded: LoadedTuning, kind: Kind, vocabulary: Vocabulary) -> Prepared:
     """Read, check and encode all sources.
 
     Parameters
@@ -105,8 +100,6 @@ def prepare(
         ``dialogue`` for supervised fine-tuning, ``preference`` for DPO; every source must hold that kind.
     vocabulary
         Of the model.
-    progress
-        Called with the name of a source and how many of its examples there are so far.
 
     Raises
     ------
@@ -122,7 +115,7 @@ def prepare(
     encoder = Encoder(vocabulary)
     template = template_of(vocabulary, encoder, settings.template)
     maker = _Maker(loaded, template, encoder, load_model())
-    tallies = [maker.add(number, form, progress) for number, form in enumerate(forms)]
+    tallies = [maker.add(number, form) for number, form in enumerate(forms)]
     return maker.prepared(kind, tallies, vocabulary)
 
 
@@ -140,7 +133,7 @@ class _Maker:
         self._answers: list[int] = []
         self._prompts: list[int] = []
 
-    def add(self, number: int, form: Format, progress: Callable[[str, int], None]) -> Tally:
+    def add(self, number: int, form: Format) -> Tally:
         """Take a source, and say what became of it."""
         source = self._settings.sources[number]
         tally = Tally(source.name)
@@ -151,7 +144,6 @@ class _Maker:
             if not batch:
                 break
             self._add(number, source, batch, tally)
-            progress(source.name, tally.kept)
         if not tally.kept:
             reasons = "; ".join(f"{count:,} {reason} ({tally.first[reason]})" for reason, count in tally.aside.items())
             raise InputError(

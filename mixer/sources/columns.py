@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from mixer.errors import RecipeError, did_you_mean
 from mixer.sources.fields import LINE_BREAK, TextRule, metadata_value, whole_value
-from mixer.sources.rows import Rows
+from mixer.sources.rows import Rejected, Rows
 from mixer.sources.settings import SourceSettings
 
 SLICE = 2048
@@ -77,8 +78,7 @@ def rows(batch: pa.RecordBatch, selection: Selection, first: int) -> Rows:
     """Turn a stretch of a table into rows; ``first`` is the index of its first row in the file."""
     numbers = np.arange(first, first + len(batch), dtype=np.int64)
     if selection.rule.is_whole:
-        texts = pa.array([whole_value(record) for record in batch.to_pylist()], pa.large_string())
-        return Rows(numbers, texts, {}, "row", numbers, is_utf8=True)
+        return _whole(batch, numbers)
     parts = [_texts(_column(batch, way)) for way in selection.text]
     texts = parts[0] if selection.rule.is_plain else _joined(parts, selection.rule.literals)
     metadata = {name: _strings(_column(batch, way)) for name, way in selection.metadata.items()}
@@ -88,6 +88,23 @@ def rows(batch: pa.RecordBatch, selection: Selection, first: int) -> Rows:
         return f"`{empty}` is null or holds a null"
 
     return Rows(numbers, texts, metadata, "row", numbers, null_cause=null_cause)
+
+
+def _whole(batch: pa.RecordBatch, numbers: NDArray[np.int64]) -> Rows:
+    """Write each row as JSON; bytes are text, as everywhere, but for those inside lists and objects."""
+    columns = [_texts(column) if _is_bytes(column.type) else column for column in batch.columns]
+    table = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    kept, texts, rejected = [], [], []
+    for row, number in enumerate(numbers.tolist()):
+        try:
+            (record,) = table.slice(row, 1).to_pylist()
+            texts.append(whole_value(record))
+        except UnicodeDecodeError as error:
+            rejected.append(Rejected(number, f"row {number}", f"invalid UTF-8 ({error.reason})"))
+        else:
+            kept.append(row)
+    chosen = numbers[np.asarray(kept, np.int64)]
+    return Rows(chosen, pa.array(texts, pa.large_string()), {}, "row", chosen, rejected, is_utf8=True)
 
 
 def slices(batch: pa.RecordBatch) -> list[pa.RecordBatch]:

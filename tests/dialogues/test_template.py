@@ -1,5 +1,6 @@
 """The chat templates against those who published them: Meta's own formatter, and transformers with jinja."""
 
+import pyarrow as pa
 import pytest
 import tokenizers
 from hypothesis import given, settings
@@ -230,3 +231,66 @@ def test_answers_that_cutting_makes_equal_are_set_aside(template, encoder):
     with pytest.raises(SetAsideError) as error:
         encoded(item, template, encoder, len(chosen.tokens) - 2)
     assert error.value.reason == "equal_answers"
+
+
+def slowly(item, template, encoder, vocabulary):
+    """Build each example of a dialogue or a preference token by token: the slow twin of ``encode``."""
+
+    def ids(text):
+        found, _ = encoder.encode(pa.array([text], pa.large_string()))
+        return found.tolist()
+
+    def turn(each):
+        names = {"call": "assistant", "tool": "ipython"}
+        start, stop, end = (
+            vocabulary.specials[f"<|{name}|>"] for name in ("start_header_id", "end_header_id", "eot_id")
+        )
+        head = [start, *ids(names.get(each.role, each.role)), stop, *ids("\n\n")]
+        said = [*ids(each.content), end]
+        return head + said, [False] * len(head) + [each.learned] * len(said)
+
+    turns = item.prompt if isinstance(item, Preference) else item.turns
+    found = []
+    for last in (item.chosen, item.rejected) if isinstance(item, Preference) else (None,):
+        tokens, learned = [vocabulary.specials["<|begin_of_text|>"]], [False]
+        for each in (*turns, *([last] if last else [])):
+            more, counts = turn(each)
+            tokens, learned = tokens + more, learned + counts
+        found.append((tokens, learned))
+    return found
+
+
+WORDS = st.sampled_from(["a", "Hello there.", "今天天气", "<|eot_id|>", "x = 1\n\ny", "1234567"])
+ROUNDS = st.lists(
+    st.tuples(WORDS, st.sampled_from(["user", "tool"]), WORDS, st.sampled_from(["assistant", "call"]), st.booleans()),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(
+    drawn=st.lists(st.tuples(ROUNDS, WORDS, WORDS, st.booleans()), min_size=1, max_size=5), length=st.integers(5, 60)
+)
+@settings(max_examples=60, deadline=None)
+def test_a_batch_equals_its_slow_twin(drawn, length, template, encoder, vocabulary):
+    items = []
+    for rounds, better, worse, ranked in drawn:
+        turns = []
+        for asked, asking, said, saying, learned in rounds:
+            turns += [Turn(asking, asked, learned=False), Turn(saying, said, learned)]
+        turns[-1] = Turn(turns[-1].role, turns[-1].content)
+        ranked = ranked and better != worse
+        prompt = (*(Turn(turn.role, turn.content, learned=False) for turn in turns[:-1]),)
+        preference = Preference(prompt, Turn("assistant", better), Turn("assistant", worse))
+        items.append(preference if ranked else Dialogue(tuple(turns)))
+    for item, found in zip(items, encode(items, template, encoder, length, "cut"), strict=True):
+        twins = slowly(item, template, encoder, vocabulary)
+        cut = []
+        for tokens, learned in twins:
+            places = [place for place, counts in enumerate(learned) if counts and place < length]
+            cut.append((tokens[: places[-1] + 1], learned[: places[-1] + 1]) if places else None)
+        if isinstance(found, SetAsideError):
+            assert found.reason == ("prompt_too_long" if None in cut else "equal_answers")
+            assert None in cut or cut[0] == cut[1]
+        else:
+            assert [(each.tokens.tolist(), each.learned.tolist()) for each in found] == cut
