@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from mixer.dedup.corpus import Corpus
-from mixer.dedup.earlier import INDEX, write_index
+from mixer.dedup.earlier import INDEX, refuse_itself, write_index
 from mixer.dedup.stage import deduplicate
 from mixer.directory import claim, mark, sweep
 from mixer.engine.display import Display
@@ -70,6 +70,7 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
     """
     recipe, vocabulary = planned.recipe, planned.vocabulary
     language, valid_fraction = recipe.mixture.additional_language, recipe.mixture.valid_fraction
+    refuse_itself(planned.earlier, out)
     claim(out, recipe.name)
     with lock(out), LocalEngine(out, workers, display, PRELOAD, [partial(warm, vocabulary)]) as engine:
         mark(out, recipe.name)
