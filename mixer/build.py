@@ -2,6 +2,8 @@
 
     sources -prepare-> documents, fingerprints -dedup-> fates -tokenize-> shards -join-> datasets -mix-> mixture
 
+Between ``prepare`` and ``dedup`` documents that hold items of benchmarks are marked, if the recipe names any.
+
 Each stage reads what earlier receipts list and leaves receipts of its own, so the same command after an interruption,
 or with one source more, does only what is missing. See ``prepare`` for the order inside the first stage.
 """
@@ -12,8 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mixer.dedup.corpus import Corpus
-from mixer.dedup.earlier import INDEX, refuse_itself, write_index
+from mixer.contamination import findings as contamination
+from mixer.contamination.findings import BenchmarkTally
+from mixer.contamination.stages import Benchmarks, Common, Decontaminate, Scan
+from mixer.dedup.corpus import CONTAMINATION, Corpus
+from mixer.dedup.earlier import INDEX, write_index
 from mixer.dedup.stage import deduplicate
 from mixer.directory import claim, mark, sweep
 from mixer.engine.display import Display
@@ -41,7 +46,7 @@ from mixer.tokenize.join import DATASETS, Join, finalize, remove_damaged
 from mixer.tokenize.stage import Tokenize
 from mixer.tokenize.vocabulary import Vocabulary
 
-PRELOAD = ("mixer.prepare", "mixer.tokenize.stage", "mixer.tokenize.join")
+PRELOAD = ("mixer.prepare", "mixer.contamination.stages", "mixer.tokenize.stage", "mixer.tokenize.join")
 """What workers need, imported once for all of them."""
 
 
@@ -58,6 +63,7 @@ class Result:
     tokenized: Sequence[Receipt]
     reports: Sequence[StageReport]
     notes: Sequence[str]
+    contamination: Sequence[BenchmarkTally] = ()
 
 
 def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
@@ -70,23 +76,27 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
     """
     recipe, vocabulary = planned.recipe, planned.vocabulary
     language, valid_fraction = recipe.mixture.additional_language, recipe.mixture.valid_fraction
-    refuse_itself(planned.earlier, out)
     claim(out, recipe.name)
     with lock(out), LocalEngine(out, workers, display, PRELOAD, [partial(warm, vocabulary)]) as engine:
         mark(out, recipe.name)
         _announce_compilation(display)
+        # Benchmarks first: what is wrong with their files is said before corpora are read.
+        indexed = engine.run(Benchmarks(planned.benchmarks, recipe.decontaminate)) if planned.benchmarks else []
         prepared = engine.run(Prepare(recipe, planned.tasks, planned.attachments))
         check_sources(recipe, prepared)
-        corpus = Corpus.of(prepared, recipe.dedup, earlier=planned.earlier)
+        marked, found = _decontaminate(engine, recipe, indexed, prepared)
+        removed = {receipt.task: receipt.outputs[CONTAMINATION.format(receipt.task)] for receipt in marked}
+        corpus = Corpus.of(prepared, recipe.dedup, removed, planned.earlier)
         fates = deduplicate(engine.run, corpus, recipe.split_seed, valid_fraction)
-        notes = [*vocabulary.warnings, *remarks(planned, prepared, fates)]
+        notes = [*vocabulary.warnings, *remarks(planned, prepared, fates, found)]
         for note in notes:  # at once, and not only with the result: there may be none
             display.note(f"note: {note}")
         tokenized = engine.run(Tokenize.after([*prepared, *fates], vocabulary, language))
         join = Join(tokenized, vocabulary.vocab_size)
         joined = engine.run(join)
         content = finalize(out, joined)
-        sweep(out, {INDEX, *(path for receipt in (*prepared, *fates, *tokenized, *joined) for path in receipt.outputs)})
+        receipts = (*prepared, *marked, *fates, *tokenized, *joined)
+        sweep(out, {INDEX, *(path for receipt in receipts for path in receipt.outputs)})
 
         settings = recipe.mixture if planned.limit is None else fit_to_trial(recipe.mixture, _tokens(joined))
         manifest, mixture = mix(out, recipe, settings, vocabulary, content, joined)
@@ -97,6 +107,7 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
         write_index(Outputs(out), content, recipe.dedup, prepared, fates)
         domains = {source.name: source.domain for source in recipe.sources}
         tallies.write(Outputs(out), tallies.tallies(domains, prepared, tokenized))
+        contamination.write(Outputs(out), found)
         write_report(out)
     if settings != recipe.mixture:
         notes.append(
@@ -104,7 +115,20 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
             f"{settings.sequence_length:,} and tokens: max (the recipe says {recipe.mixture.sequence_length:,} and "
             f"{f'{len(recipe.mixture.phases)} phases' if recipe.mixture.phases else recipe.mixture.tokens})"
         )
-    return Result(out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports, notes)
+    return Result(out, recipe, manifest, mixture, verification, prepared, tokenized, engine.reports, notes, found)
+
+
+def _decontaminate(
+    engine: LocalEngine, recipe: Recipe, indexed: Sequence[Receipt], prepared: Sequence[Receipt]
+) -> tuple[Sequence[Receipt], Sequence[BenchmarkTally]]:
+    """Mark documents that hold items of benchmarks, if there are any; return the receipts, and what was found."""
+    if not indexed:
+        return [], []
+    settings = recipe.decontaminate
+    scanned = engine.run(Scan.after(prepared, indexed))
+    common = engine.run(Common.after(scanned, indexed, settings))
+    marked = engine.run(Decontaminate.after(prepared, indexed, scanned, common, settings))
+    return marked, contamination.tally(indexed, common, marked)
 
 
 def write_report(out: Root) -> None:

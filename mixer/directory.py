@@ -54,7 +54,7 @@ def mark(out: Root, recipe: str) -> None:
 
 def sweep(out: Root, written: Collection[str]) -> None:
     """Remove documents and fingerprints that no receipt lists, left by a build under other settings; empty folders."""
-    for folder in ("documents", "dropped", "rejected", "fingerprints"):
+    for folder in ("documents", "dropped", "rejected", "contamination", "fingerprints"):
         if not is_local(out):
             there = (f"{folder}/{name}" for name in storage.files(out / folder))
             storage.remove(out / path for path in there if path not in written)

@@ -1,14 +1,17 @@
 """What the first stages found in the sources: promises that a source broke, and what its user should know."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from mixer.contamination.findings import BenchmarkTally
 from mixer.engine.stage import Receipt
 from mixer.errors import InputError, RecipeError
 from mixer.plan import Plan
 from mixer.recipe import Recipe
 from mixer.sources.plan import FilePiece
 
+CONTAMINATED, CONTAMINATED_SHARE = 10, 0.01
+"""Documents of a source, and the share of them, above which it is worth a note that they hold a benchmark."""
 SKIPPED = 6
 """Kinds of skipped records that a note names."""
 
@@ -49,19 +52,15 @@ def check_sources(recipe: Recipe, prepared: Iterable[Receipt]) -> None:
             )
 
 
-def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]) -> list[str]:
+def remarks(
+    planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt], contamination: Iterable[BenchmarkTally] = ()
+) -> list[str]:
     """Say what a user should know of the sources, though it ends nothing."""
     found = []
     survivors: dict[str, Counter[str]] = {source.name: Counter() for source in planned.recipe.sources}
-    earlier: dict[str, Counter[str]] = {}
     for receipt in fates:
         for name, counts in receipt.counts["sources"].items():
             survivors[name].update({split: counts[split] for split in ("documents", "train", "valid")})
-            for build, documents in counts["against"].items():
-                earlier.setdefault(build, Counter())[name] += documents
-    for build, by_source in sorted(earlier.items()):
-        shared = ", ".join(f"{name} {by_source[name]:,}" for name in survivors if by_source[name])
-        found.append(f"in the earlier build {build} already: {shared}")
     receipts = list(prepared)
     for blocklist in planned.recipe.blocklists:
         without = [source.name for source in planned.recipe.sources if not source.carries(blocklist)]
@@ -90,4 +89,22 @@ def remarks(planned: Plan, prepared: Iterable[Receipt], fates: Iterable[Receipt]
             found.append(f"every document of source {name!r} was dropped ({worst}); see dropped/{name}/")
         elif not survivors[name]["train"] + survivors[name]["valid"]:
             found.append(f"every document of source {name!r} is a duplicate, or dropped by a rule; see dropped/{name}/")
-    return found
+    kept = {name: counts["documents"] for name, counts in survivors.items()}
+    return [*found, *(remark for tally in contamination for remark in _of_benchmark(tally, kept))]
+
+
+def _of_benchmark(tally: BenchmarkTally, documents: Mapping[str, int]) -> Iterable[str]:
+    """Say what is unusual about what was found of a benchmark."""
+    for source, count in tally.sources.items():
+        if count >= CONTAMINATED and count > CONTAMINATED_SHARE * documents[source]:
+            yield (
+                f"benchmark {tally.benchmark!r} is in {count:,} of {documents[source]:,} documents of source "
+                f"{source!r}, which holds the benchmark or quotes the same texts; see "
+                "`mixer inspect --rule contamination`"
+            )
+    if tally.lost:
+        yield (
+            f"benchmark {tally.benchmark!r}: {tally.lost:,} of {tally.items:,} items are not found any more, for "
+            "nearly all of each is in too many documents: common phrases, or copies by the hundred "
+            "(decontaminate.common_documents)"
+        )

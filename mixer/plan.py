@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixer.contamination.records import BenchmarkFiles, find_files
 from mixer.dedup.corpus import File
 from mixer.dedup.earlier import earlier_files
 from mixer.errors import RecipeError, did_you_mean
@@ -39,6 +40,7 @@ class Plan:
     tasks: Sequence[SourceTask]
     attachments: Attachments
     earlier: Sequence[File] = ()
+    benchmarks: BenchmarkFiles = ()
     limit: int | None = None
 
 
@@ -76,8 +78,9 @@ def plan(loaded: LoadedRecipe, limit: int | None = None) -> Plan:
     tasks = [task for source in recipe.sources for task in plan_source(source, loaded.root, limit)]
     against = (at(expand(directory, "dedup.against")) for directory in recipe.dedup.against)
     earlier = earlier_files([loaded.root / each if is_local(each) else each for each in against], recipe.dedup)
+    benchmarks = [(each, find_files(each, loaded.root)) for each in recipe.decontaminate.benchmarks]
     file = Path(tokenizer) if Path(tokenizer).exists() else None
-    return Plan(recipe, vocabulary, file, tasks, attachments, earlier, limit)
+    return Plan(recipe, vocabulary, file, tasks, attachments, earlier, benchmarks, limit)
 
 
 def check_languages(recipe: Recipe) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from mixer.contamination.settings import DecontaminateSettings
 from mixer.dedup.settings import DedupSettings
 from mixer.documents import METADATA
 from mixer.errors import RecipeError, did_you_mean
@@ -84,6 +85,9 @@ class Recipe(BaseModel):
     custom: list[CustomFilter] = Field(default_factory=list, description="Filters of your own, asked after the rules.")
     privacy: PrivacySettings = Field(
         default_factory=PrivacySettings, description="What stands in the place of personal data and secrets."
+    )
+    decontaminate: DecontaminateSettings = Field(
+        default_factory=DecontaminateSettings, description="Benchmarks whose items no document may hold."
     )
     dedup: DedupSettings = Field(default_factory=DedupSettings, description="Which duplicates are removed.")
 

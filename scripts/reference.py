@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from mixer.contamination.settings import Benchmark, DecontaminateSettings
 from mixer.dedup.settings import DedupSettings, MinhashSettings
 from mixer.dialogues.checks import NOTES
 from mixer.dialogues.formats.table import TABLE
@@ -45,6 +46,12 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ),
     ("`custom`", CustomFilter, "A list. Filters of your own, asked about what the rules keep."),
     ("`privacy`", PrivacySettings, "Placeholders; [privacy.md](privacy.md) says what they replace."),
+    (
+        "`decontaminate`",
+        DecontaminateSettings,
+        "Items of benchmarks; documents that hold one are dropped ([contamination.md](contamination.md)).",
+    ),
+    ("`decontaminate.benchmarks`", Benchmark, "A list."),
     ("`dedup`", DedupSettings, "Exact and near duplicates, over all sources together."),
     ("`dedup.minhash`", MinhashSettings, "`false` switches near duplicates off."),
 ]

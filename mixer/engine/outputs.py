@@ -25,7 +25,7 @@ from mixer.storage import TEMPORARY, Root, complete, is_local
 _NO_LINKS: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)
 """What a file system says that cannot link two names to one file."""
 _PIECE_BYTES: Final = 16 << 20
-FOLDERS = ("documents", "dropped", "rejected", "fingerprints", "megatron", "run")
+FOLDERS = ("documents", "dropped", "rejected", "contamination", "fingerprints", "megatron", "run")
 """The folders of a build directory that tasks write into."""
 
 

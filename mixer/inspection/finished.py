@@ -32,9 +32,19 @@ class Wanted:
 class BuildFile:
     """One Parquet file of documents; ``name`` is its path below the build."""
 
-    path: Root
+    root: Root
     name: str
     source: str
+
+    @property
+    def path(self) -> Root:
+        """Where it is."""
+        return self.root / self.name
+
+    @property
+    def task(self) -> str:
+        """The task of ``prepare`` that its documents come from, if they were dropped."""
+        return f"{self.source}/{self.name.rpartition('/')[2].partition('.')[0]}"
 
     def recorded(self) -> Recorded:
         """Return the rules that its documents met."""
@@ -63,7 +73,7 @@ def files(directory: Root, wanted: Wanted) -> list[BuildFile]:
             folder = path.split("/")[depth - 1]
             source = folder.rsplit("-", 1)[0] if root == KEPT else folder  # kept: one folder a source and language
             sources.add(source)
-            file = BuildFile(directory / root / path, f"{root}/{path}", source)
+            file = BuildFile(directory, f"{root}/{path}", source)
             if wanted.kept in (None, root == KEPT) and (size > _SURELY_FULL or schema_of(file.path).names):
                 found.append(file)
     if not (directory / KEPT).is_dir():

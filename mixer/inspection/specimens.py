@@ -10,14 +10,17 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
+from mixer.contamination.findings import Finding, findings
 from mixer.documents import EDITS, METADATA, STATISTICS, Batch, read_rows
 from mixer.errors import UsageError, did_you_mean
 from mixer.filters.check import Rule
 from mixer.filters.settings import Ruling
 from mixer.filters.table import RULES
 from mixer.inspection.finished import BuildFile, Wanted, batches, files, reasons_of
-from mixer.inspection.twins import Twin, texts_of, twin_of
 from mixer.storage import Root
+
+CONTAMINATION = "contamination"
+"""The reason of documents that hold items of benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Specimen:
     """The rule that dropped the document, or that was asked about, with its threshold."""
     value: float | None
     """The statistic of that rule."""
-    twin: Twin | None = None
-    """Of a duplicate: the document that was kept in its place."""
+    contamination: Sequence[Finding] = ()
+    """Items of benchmarks that it was dropped for, the one that is covered best first."""
 
 
 def inspect(directory: Root, wanted: Wanted, count: int, seed: int) -> list[Specimen]:
@@ -84,19 +87,7 @@ def inspect(directory: Root, wanted: Wanted, count: int, seed: int) -> list[Spec
     found = {
         (name, row): each for name in places for row, each in specimens_at(by_name[name], places[name], wanted.rule)
     }
-    return _with_texts(directory, [found[name, row] for _, name, row, _ in chosen])
-
-
-def _with_texts(directory: Root, specimens: list[Specimen]) -> list[Specimen]:
-    """Add the texts of the twins that are in this build."""
-    twins = {each.twin.origin for each in specimens if each.twin and each.twin.build is None}
-    texts = texts_of(directory, twins)
-    return [
-        replace(each, twin=replace(each.twin, text=texts.get(each.twin.origin)))
-        if each.twin and each.twin.build is None
-        else each
-        for each in specimens
-    ]
+    return [found[name, row] for _, name, row, _ in chosen]
 
 
 def _matches(batch: Batch, wanted: Wanted, *, with_rule: bool) -> NDArray[np.bool_]:
@@ -158,7 +149,10 @@ def specimens_at(file: BuildFile, rows: Sequence[int], rule: str | None = None) 
     """
     rules = file.recorded().rules
     for row, values in read_rows(file.path, rows):
-        yield row, _specimen(file.source, values, rules, rule)
+        specimen = _specimen(file.source, values, rules, rule)
+        if specimen.reason == CONTAMINATION:
+            specimen = replace(specimen, contamination=findings(file.root, file.task, specimen.file, specimen.record))
+        yield row, specimen
 
 
 def _specimen(source: str, row: Mapping[str, Any], rules: Mapping[str, Sequence[Ruling]], rule: str | None) -> Specimen:
@@ -177,7 +171,6 @@ def _specimen(source: str, row: Mapping[str, Any], rules: Mapping[str, Sequence[
         metadata=_with_prefix(row, METADATA),
         ruling=ruling,
         value=row.get(STATISTICS + ruling[0].statistic) if ruling else None,
-        twin=twin_of(row),
     )
 
 

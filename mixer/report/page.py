@@ -7,6 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
+from mixer.contamination import findings
 from mixer.errors import UsageError
 from mixer.filters.page import measured
 from mixer.inspection.specimens import Specimen
@@ -57,6 +58,8 @@ def report(directory: Root, shown: int = SHOWN, seed: int = 0, frontier: Path | 
             sections["edits"] = ("What was changed in texts", edits)
         if scripts := _scripts(counted):
             sections["scripts"] = ("Ways of writing Chinese", scripts)
+    if benchmarks := findings.read(directory):
+        sections["contamination"] = ("Benchmarks", _contamination(benchmarks))
     if frontier is not None:
         sections["frontier"] = ("The frontier", picture(_picture_file(frontier), "Ratio and learning rate"))
     if shown and (directory / "documents").is_dir():
@@ -188,26 +191,33 @@ def _text(manifest: Manifest, drawn: Sequence[Dataset]) -> str:
 
 def _fates(tally: Tally) -> dict[str, int]:
     """Sum up what became of a source's records: the keys of ``pictures.FATES``."""
-    found = {"kept": tally.kept, "duplicates": 0, "rules": 0, "language": 0, "unreadable": tally.rejected}
+    found = {
+        "kept": tally.kept,
+        "duplicates": 0,
+        "benchmarks": 0,
+        "rules": 0,
+        "language": 0,
+        "unreadable": tally.rejected,
+    }
     for reason, count in tally.reasons.items():
         family = reason.split(".")[0]
-        found[{"dedup": "duplicates", "language": "language"}.get(family, "rules")] += count
+        found[{"dedup": "duplicates", "language": "language", "contamination": "benchmarks"}.get(family, "rules")] += (
+            count
+        )
     return found
 
 
 def _funnel(counted: Sequence[Tally]) -> str:
     fates = {tally.source: _fates(tally) for tally in counted}
+    benchmarks = ("benchmarks",) if any(each["benchmarks"] for each in fates.values()) else ()
+    shown_fates = ("unreadable", "language", "rules", *benchmarks, "duplicates", "kept")
     rows = []
     for tally in counted:
         found, records = fates[tally.source], tally.documents + tally.rejected
-        counts = (
-            f"{found[fate]:,}" if found[fate] else ""
-            for fate in ("unreadable", "language", "rules", "duplicates", "kept")
-        )
+        counts = (f"{found[fate]:,}" if found[fate] else "" for fate in shown_fates)
         share = f"{tally.kept / records:.1%}" if records else ""
         rows.append((escape(tally.source), escape(tally.domain), f"{records:,}", *counts, share))
-    columns = ("source", "domain", ">records", *(f">{fate}" for fate in ("unreadable", "language", "rules")))
-    columns += (">duplicates", ">kept", ">kept share")
+    columns = ("source", "domain", ">records", *(f">{fate}" for fate in shown_fates), ">kept share")
     shown = _drawn("What became of each source's records", lambda draw: draw.fates(fates))
     reasons: Counter[str] = Counter()
     for tally in counted:
@@ -226,6 +236,28 @@ def _funnel(counted: Sequence[Tally]) -> str:
     ]
     rest = "<h3>Records that are no documents</h3>" + table(("source", "kind", ">records"), skipped) if skipped else ""
     return table(columns, rows) + shown + (dropped if by_reason else "") + rest
+
+
+def _contamination(found: Sequence[findings.BenchmarkTally]) -> str:
+    said = (
+        "Documents that hold items of benchmarks were dropped. Left out are items that are empty or too short, and "
+        "those that are common phrases of the corpus. By chance: how many items would be found if no document held "
+        "any, told by as many controls that nobody wrote."
+    )
+    rows = [
+        (
+            escape(each.benchmark),
+            f"{each.items:,}",
+            f"{each.empty + each.short + each.lost:,}",
+            f"{each.found:,}",
+            "" if each.by_chance is None else f"{each.by_chance:,.0f}",
+            f"{each.documents:,}",
+            escape(", ".join(_largest(each.sources))),
+        )
+        for each in found
+    ]
+    columns = ("benchmark", ">items", ">left out", ">found", ">by chance", ">documents", "of which sources")
+    return paragraph(said) + table(columns, rows)
 
 
 def _largest(counts: Mapping[str, int]) -> list[str]:
@@ -285,6 +317,11 @@ def _specimen(found: Specimen) -> str:
     if found.ruling and found.value is not None:
         said.append(escape(measured(*found.ruling, found.value)))
     said += [f"{escape(name)}: {escape(value)}" for name, value in found.metadata.items()]
+    if found.contamination:
+        first = found.contamination[0]
+        said.append(
+            f"{first.coverage:.0%} of {escape(first.benchmark)}, {escape(first.item)}: {escape(first.text[:EXCERPT])}"
+        )
     if found.edits:
         said.append("edits: " + escape(", ".join(f"{name} {count}" for name, count in found.edits.items())))
     more = len(found.text) - EXCERPT

@@ -25,6 +25,7 @@ ADDITIONAL, BASE, LINE = "#c2410c", "#1d5fa8", "#8a94a3"
 FATES = {
     "kept": "#2f8f5b",
     "duplicates": "#d9a92b",
+    "benchmarks": "#e0662f",
     "rules": "#b2473e",
     "language": "#7a5aa6",
     "unreadable": "#5b6573",

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from mixer.build import Result
+from mixer.contamination.findings import BenchmarkTally
 from mixer.engine.stage import Receipt, StageReport
 from mixer.manifest import wholes
 from mixer.plan import Plan, disk_needed
@@ -41,6 +42,9 @@ def show_result(result: Result) -> None:
     screen = console()
     for part in (_stages(result.reports), _dropped(result), _datasets(result)):
         screen.print(part)
+        screen.print()
+    if result.contamination:
+        screen.print(_contamination(result.contamination))
         screen.print()
     edits = _edits(result)
     if edits:
@@ -93,6 +97,23 @@ def _dropped(result: Result) -> Table:
         shown = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common(REASONS) if count)
         share = f"{kept / read:.1%}" if read else ""
         rows.add_row(source.name, f"{read + rejected:,}", f"{rejected:,}", f"{kept:,}", share, shown)
+    return rows
+
+
+def _contamination(tallies: Sequence[BenchmarkTally]) -> Table:
+    """Show for each benchmark what was looked for, and what of it was found where."""
+    rows = table("benchmark", ">items", ">left out", ">found", ">by chance", ">documents", "of which sources")
+    for tally in tallies:
+        sources = sorted(tally.sources.items(), key=lambda item: (-item[1], item[0]))
+        rows.add_row(
+            tally.benchmark,
+            f"{tally.items:,}",
+            f"{tally.empty + tally.short + tally.lost:,}",
+            f"{tally.found:,}",
+            "" if tally.by_chance is None else f"{tally.by_chance:,.0f}",
+            f"{tally.documents:,}",
+            ", ".join(f"{name} {count:,}" for name, count in sources[:REASONS]),
+        )
     return rows
 
 

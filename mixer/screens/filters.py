@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
+from rich.table import Table
 
 from mixer.filters.check import Check, Value
 from mixer.filters.page import condition, measured, number, places_by_value, written
@@ -14,8 +15,7 @@ from mixer.screens.tables import console, size, table
 from mixer.storage import Root
 
 if TYPE_CHECKING:  # `mixer rules` shows a table; it need not wait for what reads and measures documents
-    from rich.console import Console
-
+    from mixer.contamination.findings import Finding
     from mixer.funnel import Funnel, LanguageCount
     from mixer.inspection.specimens import Specimen
     from mixer.inspection.what_if import Change
@@ -90,25 +90,24 @@ def show_specimens(specimens: "Sequence[Specimen]", characters: int | None) -> N
         for what, values in (("edits", found.edits), ("metadata", found.metadata)):
             if values:
                 screen.print(f"{what}: {', '.join(f'{name} {value}' for name, value in values.items())}", markup=False)
-        _show_text(screen, found.text, characters)
-        if found.twin:
-            origin, where = found.twin.origin, f" of the build {found.twin.build}" if found.twin.build else ""
-            screen.print(
-                f"-- its twin that was kept: {origin.source}: {origin.file} record {origin.record}{where}; documents "
-                f"in the cluster: {found.twin.documents:,}",
-                markup=False,
-            )
-            if found.twin.text is not None:
-                _show_text(screen, found.twin.text, characters)
+        if found.contamination:
+            screen.print(_side_by_side(found.contamination[0], characters))
+            if len(found.contamination) > 1:
+                screen.print(f"[dim]... and {len(found.contamination) - 1:,} items more[/]")
+        text = found.text if characters is None else found.text[:characters]
+        screen.print(text, markup=False, highlight=False)
+        if len(text) < len(found.text):
+            screen.print(f"[dim]... {len(found.text) - len(text):,} characters more (--full shows them)[/]")
     screen.print(f"{len(specimens)} documents")
 
 
-def _show_text(screen: "Console", whole: str, characters: int | None) -> None:
-    """Print a text up to so many characters."""
-    text = whole if characters is None else whole[:characters]
-    screen.print(text, markup=False, highlight=False)
-    if len(text) < len(whole):
-        screen.print(f"[dim]... {len(whole) - len(text):,} characters more (--full shows them)[/]")
+def _side_by_side(found: "Finding", characters: int | None) -> Table:
+    """Show an item of a benchmark beside the passage of the document that matches it."""
+    rows = Table("in the document", escape(f"{found.benchmark}: {found.item}"), show_lines=True, expand=True)
+    passage, text = (escape(each[:characters]) for each in (found.matched, found.text))
+    rows.add_row(passage, text)
+    rows.caption = f"{found.coverage:.0%} of the item is covered"
+    return rows
 
 
 def show_changes(changes: "Sequence[Change]", directory: Root) -> None:
