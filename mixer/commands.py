@@ -44,6 +44,8 @@ class ShownGroup(click.Group):
         except MixerError as error:
             _show(error, ctx)
         except OSError as error:
+            if found := trouble(error):
+                _show(found, ctx)
             if error.errno not in NOT_ALLOWED:
                 raise
             click.secho(f"error: {error.filename}: {error.strerror}", fg="red", err=True)

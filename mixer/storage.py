@@ -14,14 +14,15 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias, TypeVar, cast
 
+import fsspec
 from upath import UPath
 
 from mixer.errors import MixerError, UsageError
+from mixer.uploads import is_s3, upload
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -35,21 +36,12 @@ SCRATCH: Final = "MIXER_SCRATCH"
 """Environment variable: the folder of this machine for what a build in an object store needs here."""
 
 _MAGIC: Final = "*?[]"
-_MEBI: Final = 1 << 20
-_PART_BYTES: Final = 8 * _MEBI
-"""Parts of an upload whose size nobody knows beforehand: 10,000 of them, the most that S3 takes, are 84 GB."""
-_PARTS: Final = 9_000
-_LARGE_PART_BYTES: Final = 64 * _MEBI
-"""Parts of large uploads: few requests, and still a small part of a worker's memory."""
-_COPY_BYTES: Final = 256 * _MEBI
-"""Pieces of a copy that S3 makes: each is answered well before a client gives up."""
-_COPIES_AT_ONCE: Final = 8
-_SLICE_BYTES: Final = 4 * _MEBI
-"""An upload is fed in slices, so that it holds little more than a part however much is written at once."""
-_WINDOW_BYTES: Final = 4 * _MEBI
+_WINDOW_BYTES: Final = 4 << 20
 """Bytes that are read at once around a place that is asked for."""
 _AT_ONCE: Final = 1_000
 """Files that are read or removed in one go; S3 removes so many in a request."""
+_KINDS: Final = ("BotoCoreError", "ClientError")
+"""What botocore's errors and those of its connections derive from."""
 _REACH: Final = (
     "see that the bucket exists, and that credentials, region and endpoint are in the environment (AWS_ACCESS_KEY_ID, "
     "AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL for S3; docs/storage.md)"
@@ -81,12 +73,15 @@ def at(place: str) -> Root:
     if not rest.strip("/"):
         raise UsageError(f"{place} names no bucket", f"give it in full, such as {scheme}://bucket/mix")
     try:
-        root = UPath(place.rstrip("/"), use_listings_cache=False)
+        options: dict[str, Any] = (
+            {"use_listings_cache": False} if fsspec.get_filesystem_class(scheme).async_impl else {}
+        )
+        root = UPath(place.rstrip("/"), **options)
         assert root.fs is not None
     except ImportError as error:
         extra = "pip install 'mixer[s3]'" if scheme in ("s3", "s3a") else f"install what fsspec needs: {error}"
         raise UsageError(f"{place} cannot be reached: {error}", extra) from error
-    except ValueError as error:
+    except (ValueError, TypeError, OSError) as error:
         raise UsageError(f"{place} cannot be reached: {error}", "give a path, or a URL of a known store") from error
     return root
 
@@ -109,13 +104,11 @@ def local_only(root: Root, what: str) -> Path:
 
 def trouble(error: BaseException) -> MixerError | None:
     """Word what a store's client library raised, if it is that; None for all other errors."""
-    words = f"{type(error).__name__}: {error}"
-    for name in ("botocore.exceptions", "aiohttp"):
-        module = sys.modules.get(name)
-        kinds = [getattr(module, kind, None) for kind in ("BotoCoreError", "ClientError")] if module else []
-        if isinstance(error, tuple(kind for kind in kinds if kind is not None)):
-            return UsageError(f"the object store cannot be used: {words}", _REACH)
-    return None
+    modules = (sys.modules.get(name) for name in ("botocore.exceptions", "aiohttp"))
+    kinds = tuple(getattr(module, name) for module in modules for name in _KINDS if hasattr(module, name))
+    if not isinstance(error, kinds) and not isinstance(error.__cause__, kinds):  # s3fs makes OSErrors of most
+        return None
+    return UsageError(f"the object store cannot be used: {type(error).__name__}: {error}", _REACH)
 
 
 def check_reachable(root: Root) -> None:
@@ -132,7 +125,8 @@ def check_reachable(root: Root) -> None:
         with suppress(FileNotFoundError):
             root.fs.ls(root.path)
             return
-        root.fs.ls(root.path.strip("/").split("/")[0])  # the bucket itself has to be there
+        with suppress(PermissionError):  # who may list a part of the bucket alone
+            root.fs.ls(root.path.strip("/").split("/")[0])
     except FileNotFoundError as error:
         if root.protocol != "memory":
             raise UsageError(f"{root} cannot be reached: there is no such bucket", _REACH) from error
@@ -156,11 +150,13 @@ def scratch_folder() -> Path:
 
 
 def scratch(root: Root) -> Path:
-    """Make a folder for files that this process fetches from a root elsewhere.
+    """Make a folder for files that this process fetches from a root elsewhere; it is the caller's to remove."""
+    return _own_folder(workplace(root) / "fetched")
 
-    It is the caller's to remove. What processes of this machine left that were killed is removed here.
-    """
-    folder = workplace(root) / "fetched" / socket.gethostname()  # it may be a disk that several machines share
+
+def _own_folder(above: Path) -> Path:
+    """Make a folder for this process, and remove what processes of this machine left that were killed."""
+    folder = above / socket.gethostname()  # it may be a disk that several machines share
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.iterdir() if Path("/proc/self").exists() else ():
         if not Path("/proc", left.name.partition("-")[0]).exists():
@@ -205,11 +201,7 @@ def read(path: Root) -> bytes:
 
 def _whole(path: UPath) -> dict[str, Any]:
     """Return options for reading small files: of S3 in one request each, without asking for the size first."""
-    return {"max_concurrency": 1} if _is_s3(path) else {}
-
-
-def _is_s3(path: UPath) -> bool:
-    return "s3" in path.fs.protocol
+    return {"max_concurrency": 1} if is_s3(path) else {}
 
 
 def piece(path: Root, first: int, last: int) -> bytes:
@@ -227,10 +219,11 @@ def borrow(path: Root) -> Iterator[Path]:
     if is_local(path):
         yield path
         return
-    folder = scratch_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="file-", dir=folder) as made:
-        yield fetch(path, Path(made))
+    folder = _own_folder(scratch_folder() / "borrowed")
+    try:
+        yield fetch(path, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # a shared disk keeps what is mapped a while longer
 
 
 def read_all(paths: Iterable[Anywhere]) -> Iterator[tuple[Anywhere, bytes]]:
@@ -251,8 +244,8 @@ def fetch(path: Root, folder: Path) -> Path:
         return path
     target = folder / hashlib.sha256(path.path.encode()).hexdigest()[:16] / path.name
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        path.fs.get_file(path.path, str(target))
+        with complete(target) as temporary:
+            path.fs.get_file(path.path, str(temporary))
     return target
 
 
@@ -261,7 +254,7 @@ def create(path: Root, size: int = 0) -> Iterator[BinaryIO]:
     """Open a file for writing from front to back; it appears when the block ends without an exception.
 
     In an object store it is uploaded in parts meanwhile, and the parts are thrown away if there is an exception; those
-    of a process that is killed are invisible until ``abandon_uploads`` throws them away. Elsewhere it has another name
+    of a process that is killed are invisible until ``uploads.abandon`` throws them away. Elsewhere it has another name
     until it is complete.
 
     Parameters
@@ -280,34 +273,8 @@ def create(path: Root, size: int = 0) -> Iterator[BinaryIO]:
         with complete(path) as other, other.fs.open(other.path, "wb") as file:
             yield cast(BinaryIO, file)
         return
-    part = max(_PART_BYTES, min(size // 200, _LARGE_PART_BYTES), -(-size // _PARTS))
-    file = path.fs.open(path.path, "wb", block_size=-(-part // _MEBI) * _MEBI)
-    try:
-        yield cast(BinaryIO, _Sliced(file))
-        file.close()
-    except BaseException:
-        with suppress(Exception):  # say the first error
-            file.discard()
-        with suppress(Exception):  # or the garbage collector would complete it
-            file.closed = True
-        raise
-
-
-class _Sliced(io.RawIOBase):
-    """An upload that is given no more than a slice at once."""
-
-    def __init__(self, file: Any) -> None:
-        super().__init__()
-        self._file = file
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        for first in range(0, len(view), _SLICE_BYTES):
-            self._file.write(view[first : first + _SLICE_BYTES])
-        return len(view)
+    with upload(path, size) as file:
+        yield file
 
 
 @contextmanager
@@ -334,32 +301,6 @@ def write(path: Root, content: bytes) -> None:
         file.write(content)
 
 
-def copy(source: UPath, target: UPath) -> None:
-    """Copy a file within a store, which moves the bytes itself; a large one in S3 in pieces, some at once."""
-    size = source.stat().st_size if _is_s3(source) else 0
-    if size <= _COPY_BYTES:
-        source.fs.cp_file(source.path, target.path)
-        return
-    call, (bucket, _, key) = target.fs.call_s3, target.path.partition("/")
-    upload = {"Bucket": bucket, "Key": key}
-    upload["UploadId"] = call("create_multipart_upload", **upload)["UploadId"]
-    block = max(_COPY_BYTES, -(-size // _PARTS))
-
-    def part(first: int) -> dict[str, Any]:
-        number, last = first // block + 1, min(first + block, size) - 1
-        asked = {"PartNumber": number, "CopySource": source.path, "CopySourceRange": f"bytes={first}-{last}"}
-        return {"PartNumber": number, "ETag": call("upload_part_copy", **upload, **asked)["CopyPartResult"]["ETag"]}
-
-    try:
-        with ThreadPoolExecutor(_COPIES_AT_ONCE) as pool:
-            parts = list(pool.map(part, range(0, size, block)))
-        call("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts})
-    except BaseException:
-        with suppress(Exception):  # say the first error
-            call("abort_multipart_upload", **upload)
-        raise
-
-
 def remove(paths: Iterable[Root]) -> None:
     """Remove files, many in one request where a store can; those that are not there are passed over."""
     wanted = list(paths)
@@ -372,25 +313,6 @@ def remove(paths: Iterable[Root]) -> None:
         else:
             for path in some:
                 path.unlink(missing_ok=True)
-
-
-def abandon_uploads(root: Root) -> None:
-    """Throw away what unfinished uploads below a root left in the store, invisible but paid for; nobody may upload.
-
-    Only S3 lists them; other stores forget them after some days. Without the permission to list them they stay.
-    """
-    if is_local(root) or not _is_s3(root):
-        return
-    bucket, _, prefix = root.path.partition("/")
-    place: dict[str, str] = {}
-    with suppress(OSError, NotImplementedError):
-        while True:
-            page = root.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix}/", **place)
-            for upload in page.get("Uploads", ()):
-                root.fs.abort_mpu(bucket, upload["Key"], upload["UploadId"])
-            if not page.get("IsTruncated"):
-                return
-            place = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
 
 def modules(root: Root) -> list[str]:

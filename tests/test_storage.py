@@ -2,6 +2,7 @@ import pytest
 
 from mixer import storage
 from mixer.errors import UsageError
+from mixer.uploads import part_bytes
 from tests.stores import memory
 
 
@@ -63,7 +64,7 @@ def test_where_a_root_is():
     assert str(storage.at("memory://bucket/mix/")) == "memory://bucket/mix"
 
 
-@pytest.mark.parametrize("place", ["s3://", "gopher://a/b"])
+@pytest.mark.parametrize("place", ["s3://", "s3://a/b*", "gopher://a/b"])
 def test_a_url_that_leads_nowhere_is_refused(place):
     with pytest.raises(UsageError):
         storage.at(place)
@@ -91,3 +92,21 @@ def test_copies_of_a_process_that_is_gone_are_removed(monkeypatch, tmp_path):
     assert storage.scratch(root) != mine
     assert mine.is_dir()
     assert not left.exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, 10**8, 10**10, 10**11, 5 * 10**12])
+def test_an_upload_has_few_enough_parts_and_no_larger_ones_than_it_must(size):
+    part = part_bytes(size)
+    assert size <= 10_000 * part
+    assert part <= max(64 << 20, size // 8_900)
+
+
+def test_what_a_client_library_raises_is_worded():
+    botocore = pytest.importorskip("botocore.exceptions")
+    refused = botocore.ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+    wrapped = PermissionError("no")
+    wrapped.__cause__ = refused
+    for error in (refused, wrapped, botocore.NoCredentialsError()):
+        assert "credentials" in storage.trouble(error).remedy
+    assert storage.trouble(PermissionError("no")) is None
+    assert storage.trouble(KeyError("no")) is None

@@ -79,7 +79,7 @@ def build(
 @click.argument("recipe")
 @click.option(
     "--counts",
-    type=click.Path(path_type=Path, exists=True),
+    type=BUILD,
     help="JSON of what there is of each source, or a finished build. [default: NAME.counts.json beside the recipe]",
 )
 @click.option("--almr", type=float, help="Share of training tokens in the additional language, 0 to 1.")
@@ -89,7 +89,7 @@ def build(
 def plan_mixture(
     recipe: str,
     *,
-    counts: Path | None,
+    counts: Root | None,
     almr: float | None,
     tokens: str | None,
     sequence_length: int | None,

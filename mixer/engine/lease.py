@@ -28,6 +28,7 @@ from upath import UPath
 
 from mixer import storage
 from mixer.errors import UsageError
+from mixer.uploads import is_s3
 
 LOCK = "run/lock"
 """The object, relative to the build directory."""
@@ -171,7 +172,7 @@ class _Lease:
     def _write(self, lock: Lock, version: str | None) -> bool:
         """Write the lock over the version that was read (None: where there was none); False if that is gone."""
         content = msgspec.json.encode(lock)
-        if "s3" in self._path.fs.protocol:
+        if is_s3(self._path):
             condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": version}
             bucket, _, key = self._path.path.partition("/")
             try:

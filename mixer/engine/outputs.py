@@ -18,7 +18,7 @@ from typing import BinaryIO, Final
 
 import xxhash
 
-from mixer import storage
+from mixer import storage, uploads
 from mixer.engine.disk import check_free, full_disk
 from mixer.storage import TEMPORARY, Root, complete, is_local
 
@@ -165,7 +165,7 @@ def _copy(source: Root, target: Root) -> int:
     """Copy a file to or from a store, or within it."""
     size = source.stat().st_size
     if not is_local(source) and not is_local(target) and source.fs == target.fs:
-        storage.copy(source, target)
+        uploads.copy(source, target)
         return size
     with storage.stream(source) as opened, full_disk(target), storage.create(target, size) as file:
         shutil.copyfileobj(opened, file, _PIECE_BYTES)
@@ -174,7 +174,8 @@ def _copy(source: Root, target: Root) -> int:
 
 def remove_temporaries(root: Root) -> None:
     """Remove what killed tasks left half written below a build directory; nobody may be writing there."""
-    storage.abandon_uploads(root)
+    if not is_local(root):
+        uploads.abandon(root)
     for folder in FOLDERS:
         if is_local(root):
             for path in (root / folder).rglob("*" + TEMPORARY):

@@ -252,7 +252,7 @@ def check_files(
         try:
             broken += _check_hashes(prefix, entry, None if broken else index, tokenizer, told)
         except OSError as error:
-            broken.append(f"{error.filename or prefix} cannot be read: {error.strerror}")
+            broken.append(f"{error.filename or prefix} cannot be read: {error.strerror or error}")
     return broken
 
 

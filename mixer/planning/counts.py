@@ -24,6 +24,7 @@ from mixer.errors import RecipeError, UsageError, did_you_mean
 from mixer.manifest import NAME, read
 from mixer.mixture.settings import CODE_LANGUAGE, TOKENS_LIMIT, Ratio, parse_tokens
 from mixer.recipe import Recipe, Source
+from mixer.storage import Root
 
 SUFFIX: Final = ".counts.json"
 """Of the counts that lie beside a recipe."""
@@ -78,7 +79,7 @@ def beside(recipe_file: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def read_counts(path: Path, recipe: Recipe) -> Counts:
+def read_counts(path: Root, recipe: Recipe) -> Counts:
     """Read the counts of every source of a recipe.
 
     Parameters
@@ -115,7 +116,7 @@ def labels(recipe: Recipe, source: Source) -> list[str]:
     return [recipe.mixture.additional_language, *recipe.mixture.base_languages]
 
 
-def _of_build(path: Path) -> dict[str, Any]:
+def _of_build(path: Root) -> dict[str, Any]:
     """Return what a finished build counted, parts of a dataset together."""
     manifest = read(path if path.is_dir() else path.parent)
     tree: dict[str, dict[str, dict[str, Any]]] = {}
@@ -130,7 +131,7 @@ def _of_build(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _of_file(path: Path) -> dict[str, Any]:
+def _of_file(path: Root) -> dict[str, Any]:
     """Return the object in a JSON file."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _of_file(path: Path) -> dict[str, Any]:
         tree = json.loads(path.read_text("utf-8-sig"), object_pairs_hook=once)
     except OSError as error:
         raise UsageError(
-            f"the counts {path} cannot be read: {error.strerror}", "give the path of a JSON file"
+            f"the counts {path} cannot be read: {error.strerror or error}", "give the path of a JSON file"
         ) from error
     except ValueError as error:
         raise RecipeError(f"{path} is no JSON: {error}", "correct the file at the position named") from error
@@ -154,7 +155,7 @@ def _of_file(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _of_source(path: Path, recipe: Recipe, name: str, given: object) -> dict[str, Count]:
+def _of_source(path: Root, recipe: Recipe, name: str, given: object) -> dict[str, Count]:
     """Check the counts of one source."""
     names = [source.name for source in recipe.sources]
     if name not in names:

@@ -6,7 +6,6 @@ counts, and what cannot be is refused with the same remedies.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -23,6 +22,7 @@ from mixer.planning.costs import Amount, Disk, Indices, core_hours, disk, indice
 from mixer.planning.counts import Count, Counts
 from mixer.planning.kinds import Kind, kind_of
 from mixer.recipe import Recipe
+from mixer.storage import Root
 from mixer.tokenize.parts import Limits, Size, names_of, parts_for
 from mixer.tokenize.vocabulary import load_vocabulary
 
@@ -83,7 +83,7 @@ class Forecast:
     """
 
     recipe: Recipe
-    counts: Path
+    counts: Root
     datasets: tuple[Dataset, ...]
     mixture: Mixture
     measured: float | None
@@ -93,7 +93,7 @@ class Forecast:
     warnings: tuple[str, ...]
 
 
-def forecast(loaded: LoadedRecipe, path: Path, counts: Counts) -> Forecast:
+def forecast(loaded: LoadedRecipe, path: Root, counts: Counts) -> Forecast:
     """Plan the mixture of a recipe.
 
     Parameters
@@ -207,7 +207,7 @@ def _drawn(dataset: Dataset, parts: Sequence[_Part], mixture: Mixture) -> Datase
     )
 
 
-def _check_shares(path: Path, counts: Counts) -> None:
+def _check_shares(path: Root, counts: Counts) -> None:
     """Make sure that every count tells its additional share."""
     missing = [
         f"{source}-{language}"

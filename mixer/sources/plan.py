@@ -6,7 +6,10 @@ read from the front. The plan does not depend on workers, machines or what other
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,6 +35,8 @@ TARGET_BYTES = 128 << 20
 LIMITED_BYTES = 64 << 10
 """Text of a document at most, as far as disk space for a limited number of them goes: long pages, chapters of books."""
 
+LOOKS_AT_ONCE = 16
+"""Files in a store that are looked at at once while tasks are planned: what takes time is waiting for answers."""
 OPENING = 64 << 10
 """Bytes that a file counts at least, since opening one far away takes as long as reading some; a task has at most
 2048 files."""
@@ -124,7 +129,7 @@ def plan_source(
         first = next((file for file in files if file.size), None)
         if first is not None:
             look_at(first, source)
-        pieces = [piece for file in files for piece in _pieces(file, source, target_bytes if limit is None else None)]
+        pieces = _all_pieces(files, source, target_bytes if limit is None else None)
     if limit is not None:
         return [SourceTask(source.name, 0, tuple(pieces), limit)]
     costs = [
@@ -176,6 +181,15 @@ def look_at(file: InputFile, source: SourceSettings) -> Kind:
         schema = parquet.schema if kind == "parquet" else arrow.schema
         select(schema(file, source), source, file.path)
     return kind
+
+
+def _all_pieces(files: Sequence[InputFile], source: SourceSettings, target_bytes: int | None) -> list[FilePiece]:
+    """Return the pieces of all files in order; large ones that are far away are looked at some at a time."""
+    cut = partial(_pieces, source=source, target_bytes=target_bytes)
+    if not any("://" in file.url for file in files):
+        return list(chain.from_iterable(map(cut, files)))
+    with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+        return list(chain.from_iterable(pool.map(cut, files)))
 
 
 def _pieces(file: InputFile, source: SourceSettings, target_bytes: int | None) -> list[FilePiece]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from mixer import storage
+from mixer import storage, uploads
 from mixer.engine import lease
 from mixer.engine.lock import lock
 from mixer.engine.outputs import Outputs, remove_temporaries
@@ -29,7 +29,7 @@ def pieces(count, size=1 << 20):
         yield np.full(size // 8, number, "<u8").tobytes()
 
 
-def uploads(root):
+def unfinished(root):
     bucket = root.path.split("/")[0]
     return root.fs.call_s3("list_multipart_uploads", Bucket=bucket).get("Uploads", [])
 
@@ -39,12 +39,12 @@ def test_a_file_of_many_parts_is_whole_and_its_hash_known(root):
     with outputs.open("run/large.bin") as file:
         for piece in pieces(30):
             file.write(piece)
-        assert len(uploads(root)) == 1
+        assert len(unfinished(root)) == 1
         assert storage.files(root) == {}
     assert storage.files(root) == {"run/large.bin": 30 << 20}
     assert outputs.files["run/large.bin"].bytes == 30 << 20
     assert (root / "run/large.bin").read_bytes() == b"".join(pieces(30))
-    assert uploads(root) == []
+    assert unfinished(root) == []
 
 
 @pytest.mark.parametrize("size", [0, 1, PART - 1, PART, PART + 1])
@@ -60,12 +60,12 @@ def test_a_file_that_fails_leaves_nothing(root, size):
         file.write(b"x" * size)
         raise KeyError
     assert storage.files(root) == {}
-    assert uploads(root) == []
+    assert unfinished(root) == []
 
 
 CUT_OFF = """
 import os, signal, sys
-from mixer import storage
+from mixer import storage, uploads
 from mixer.engine.outputs import Outputs
 with Outputs(storage.at(sys.argv[1])).open("documents/a") as file:
     file.write(bytes(20 << 20))
@@ -80,9 +80,9 @@ def test_an_upload_that_is_killed_is_invisible_and_can_be_thrown_away(root):
         ended = subprocess.run([sys.executable, "-c", CUT_OFF, str(root)], check=False)
         assert ended.returncode == -signal.SIGKILL
         assert storage.files(root) == {}
-        assert len(uploads(root)) == 2
+        assert len(unfinished(root)) == 2
         remove_temporaries(root)
-        assert [upload["Key"] for upload in uploads(root)] == ["corpora/mix2/b"]
+        assert [upload["Key"] for upload in unfinished(root)] == ["corpora/mix2/b"]
     assert storage.files(other) == {"b": 9 << 20}
 
 
@@ -109,40 +109,23 @@ def test_memory_does_not_grow_with_the_file(root):
     assert peak(96) < 1.1 * peak(48)
 
 
-def test_the_parts_of_a_large_file_are_large_enough(root):
-    opened = []
-
-    class Seen(type(root.fs)):
-        def open(self, path, mode, block_size):
-            opened.append(block_size)
-            raise OSError
-
-    for size in (0, 100 << 20, 100 << 30, 5 << 40):
-        place = storage.at(str(root / "a"))
-        place._fs_cached = Seen()
-        with pytest.raises(OSError), storage.create(place, size):
-            pass
-        assert size <= 10_000 * opened[-1]
-    assert opened == [PART, PART, 64 << 20, opened[-1]]
-
-
 @pytest.mark.parametrize("size", [11 << 20, 12 << 20])
 def test_a_large_file_is_copied_in_pieces(root, monkeypatch, size):
-    monkeypatch.setattr(storage, "_COPY_BYTES", 6 << 20)
+    monkeypatch.setattr(uploads, "COPY_BYTES", 6 << 20)
     content = np.random.default_rng(1).bytes(size)
     storage.write(root / "a", content)
-    storage.copy(root / "a", root / "b")
+    uploads.copy(root / "a", root / "b")
     assert storage.read(root / "b") == content
-    assert uploads(root) == []
+    assert unfinished(root) == []
 
 
 def test_a_copy_that_fails_leaves_nothing(root, monkeypatch):
-    monkeypatch.setattr(storage, "_COPY_BYTES", 1 << 20)  # less than a part may have
+    monkeypatch.setattr(uploads, "COPY_BYTES", 1 << 20)  # less than a part may have
     storage.write(root / "a", bytes(3 << 20))
     with pytest.raises(OSError, match="smaller"):
-        storage.copy(root / "a", root / "b")
+        uploads.copy(root / "a", root / "b")
     assert storage.files(root) == {"a": 3 << 20}
-    assert uploads(root) == []
+    assert unfinished(root) == []
 
 
 def test_stock_is_taken_in_few_requests(root, monkeypatch):
@@ -250,3 +233,18 @@ def test_a_store_that_does_not_answer_is_said(server):
     assert ran.returncode == 2
     assert "cannot be used" in ran.stderr
     assert "AWS_ENDPOINT_URL" in ran.stderr
+
+
+def test_a_bucket_that_is_not_there_is_said(server):
+    with pytest.raises(UsageError, match="there is no such bucket"):
+        storage.check_reachable(storage.at("s3://nobody-made-this/mix"))
+
+
+def test_missing_credentials_are_said(server):
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    ran = subprocess.run(
+        [sys.executable, "-m", "mixer.cli", "report", "s3://nothing/mix"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert "credentials" in ran.stderr

@@ -3,6 +3,7 @@ import json
 import pickle
 from dataclasses import replace
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -57,6 +58,20 @@ def test_large_parquet_files_are_split_by_row_group(corpus):
     assert (big[0][1], big[-1][2]) == (0, 10)
     assert len(ranges) > 3
     assert ranges[-1] == ("c.jsonl", 0, None)
+
+
+def test_files_in_a_store_are_cut_like_those_on_a_disk(corpus):
+    store = fsspec.filesystem("memory")
+    table = pa.table({"text": [f"{n:05}" + "x" * 1000 for n in range(500)]})
+    for n in range(20):
+        path = corpus.folder / f"{n:02}.parquet"
+        pq.write_table(table, path, row_group_size=100, compression="none")
+        store.pipe_file(f"/plan/{path.name}", path.read_bytes())
+    here = corpus.tasks(target_bytes=250_000)
+    there = corpus.tasks(target_bytes=250_000, paths=["memory://plan/*.parquet"])
+    assert len(here) == 60
+    cuts = [[[(p.file.path, p.first, p.last) for p in task.pieces] for task in tasks] for tasks in (here, there)]
+    assert cuts[0] == cuts[1]
 
 
 def test_a_limit_makes_one_task(corpus):
