@@ -1,5 +1,6 @@
 """All sources of a DATA.yaml to columns: the step from files to what training draws from."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from mixer.dialogues.records import Found, Tally, find_format, items
 from mixer.dialogues.settings import DETECT, LoadedTuning, TuningSource, require_kind
 from mixer.dialogues.template import Template, template_of
 from mixer.dialogues.turns import SetAsideError
-from mixer.engine.keys import key_of
 from mixer.errors import InputError
 from mixer.filters.language import UNDETERMINED, detect, load_model
 from mixer.filters.lid176 import LanguageModel
@@ -205,7 +205,7 @@ class _Maker:
                 )
         given = [source.weight for source in settings.sources]
         weights = sizes.astype(np.float64) if None in given else np.array(given, np.float64)
-        digest = xxhash.xxh3_128()
+        digest = xxhash.xxh3_128(json.dumps([vocabulary.sha256, settings.seed, weights.tolist()]).encode())
         for column in (
             *(c for side in sides for c in (side.tokens, side.offsets, side.learned)),
             sides[0].source,
@@ -226,7 +226,7 @@ class _Maker:
             template=self._template.name,
             sequence_length=settings.sequence_length,
             seed=settings.seed,
-            key=key_of(vocabulary.key, settings.seed, weights.tolist(), digest.hexdigest()),
+            key=digest.hexdigest(),
         )
 
 

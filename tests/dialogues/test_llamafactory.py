@@ -141,6 +141,17 @@ def test_preferences_are_ranked(handed, little):
     assert (arguments["eval_dataset"], arguments["eval_steps"]) == ("mixer_valid", 10)
 
 
+@pytest.mark.parametrize(("parameters", "records"), [(SFT, {"a": ALPACA, "b": CHAT}), (DPO, {"a": PAIRS})])
+def test_the_loader_that_it_uses_reads_the_files(handed, tmp_path, parameters, records):
+    datasets = pytest.importorskip("datasets")
+    _, _, info, lines, _ = handed(records, parameters, valid_fraction=0.2)
+    for name, entry in info.items():
+        path = str(tmp_path / "out" / entry["file_name"])
+        found = datasets.load_dataset("json", data_files=[path], split="train", cache_dir=str(tmp_path / "cache"))
+        assert found.to_list() == lines[name]
+        assert set(entry["columns"].values()) <= set(found.column_names)
+
+
 @pytest.mark.parametrize("parameters", [SFT, DPO, dataclasses.replace(SFT, min_lr=1e-6)])
 def test_every_argument_is_known_there(handed, parameters):
     transformers = pytest.importorskip("transformers", reason="holds names against the Trainer's")

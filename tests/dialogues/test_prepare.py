@@ -234,6 +234,18 @@ def test_files_without_records_are_refused(little, tmp_path, name, content):
         prepare(LoadedTuning(settings, tmp_path), "dialogue", little)
 
 
+def test_a_hugging_face_dataset_is_read_as_its_files_are(loaded, little, spell, tmp_path):
+    rows = [
+        {"conversations": [{"from": "human", "value": f"问{n}"}, {"from": "gpt", "value": f"答{n}"}]} for n in range(9)
+    ]
+    files = loaded({"a": rows})
+    source = {"name": "a", "datasets": {"path": "json", "data_files": ["a.jsonl"]}}
+    dataset = LoadedTuning(check({"sources": [source]}, "DATA.yaml"), tmp_path)
+    found = [prepare(tuning, "dialogue", little) for tuning in (files, dataset)]
+    assert found[0].key == found[1].key
+    assert learned(found[1], spell) == [f"答{n}" for n in range(9)]
+
+
 def test_odd_json_is_kept_or_rejected_as_everywhere(little, tmp_path, spell):
     lines = [
         '{"instruction": "A?", "output": "b", "score": NaN}',
