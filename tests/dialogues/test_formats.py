@@ -190,6 +190,19 @@ def test_the_other_answer_can_be_preferred(name):
     assert said(name, record, prefer)[0][1] == f"+ {better}"
 
 
+@pytest.mark.parametrize(
+    ("first", "field", "expected"),
+    [(None, "F", "F"), ("M", "F", "M"), ("M", None, "M"), (None, " ", None), (" ", "F", None)],
+)
+def test_a_system_message_wins_over_the_field(first, field, expected):
+    start = [] if first is None else [{"role": "system", "content": first}]
+    record = {"messages": [*start, user("A?"), assistant("a")], "system": field}
+    pair = {"messages": [*start, user("A?")], "system": field, "chosen": "a", "rejected": "b"}
+    begin = [] if expected is None else [f"system: {expected}"]
+    assert said("messages", record) == [[*begin, "user: A?", "assistant*: a"]]
+    assert said("chosen", pair) == [[*begin, "user: A?", "+ a", "- b"]]
+
+
 def test_tools_are_kept_as_json():
     item = convert(BY_NAME["sharegpt"], SHAREGPT, "")
     assert json.loads(item.tools) == [{"name": "weather"}]

@@ -149,6 +149,12 @@ def test_shares_in_all_are_of_what_is_drawn(made):
     assert of[ALL, "answers", "zh"].answer_tokens == pytest.approx(chinese / (chinese + english))
 
 
+def test_what_cannot_be_told_has_no_language(made):
+    rows = [{"instruction": "What is the capital of this country?", "output": output} for output in ("42", "mi lo sa")]
+    found = {share.language: share.examples for share in shares(made({"en": rows})) if share.side == "answers"}
+    assert found == {"und": pytest.approx(1)}
+
+
 def test_a_declared_language_wins(made):
     data = made({"en": ENGLISH}, {"en": {"language": "de"}})
     assert {(share.side, share.language) for share in shares(data)} == {("answers", "de"), ("prompts", "de")}

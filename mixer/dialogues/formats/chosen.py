@@ -9,7 +9,7 @@ beginning it is.
 from typing import Any
 
 from mixer.dialogues.formats.format import Format
-from mixer.dialogues.formats.values import has, messages, opening, prompt, text, text_of, tools, turns_of
+from mixer.dialogues.formats.values import has, messages, opening, prompt, text_of, tools, turns_of, with_system
 from mixer.dialogues.turns import ANSWERING, Preference, Record, SetAsideError, Turn
 
 _PROMPTS = ("conversations", "messages", "prompt", "instruction", "question")
@@ -39,11 +39,7 @@ def _asked(record: Record) -> list[Turn]:
     if field is None:
         return []
     if isinstance(record[field], list):
-        turns = messages(record[field], field)
-        system = text(record, "system")
-        if system.strip() and not (turns and turns[0].role == "system"):
-            turns.insert(0, Turn("system", system, learned=False))
-        return turns
+        return with_system(messages(record[field], field), record)
     asked = prompt(record) if field == "instruction" else text_of(record[field], field)
     return [*opening(record), Turn("user", asked, learned=False)]
 

@@ -7,8 +7,8 @@ function calls; data/v1_sft_demo.jsonl for parts and loss weights; src/llamafact
 """
 
 from mixer.dialogues.formats.format import Format
-from mixer.dialogues.formats.values import messages, text, tools
-from mixer.dialogues.turns import Dialogue, Record, SetAsideError, Turn
+from mixer.dialogues.formats.values import messages, tools, with_system
+from mixer.dialogues.turns import Dialogue, Record, SetAsideError
 
 
 def conversations(record: Record, _: str) -> Dialogue:
@@ -24,11 +24,7 @@ def openai(record: Record, _: str) -> Dialogue:
 def _dialogue(record: Record, field: str) -> Dialogue:
     if field not in record:
         raise SetAsideError("format", f"no field `{field}`")
-    turns = messages(record[field], field)
-    system = text(record, "system")
-    if system.strip() and not (turns and turns[0].role == "system"):
-        turns.insert(0, Turn("system", system, learned=False))
-    return Dialogue(tuple(turns), tools(record))
+    return Dialogue(tuple(with_system(messages(record[field], field), record)), tools(record))
 
 
 def _is_conversations(record: Record) -> bool:

@@ -171,6 +171,13 @@ def tools(record: Record) -> str:
     return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def with_system(turns: list[Turn], record: Record) -> list[Turn]:
+    """Put the field ``system`` before the turns, unless they begin with a system message, which wins."""
+    if turns and turns[0].role == "system":
+        return turns
+    return [Turn("system", text(record, "system"), learned=False), *turns]
+
+
 def opening(record: Record) -> list[Turn]:
     """Return what stands before the last prompt of an instruction record: ``system`` and ``history``.
 
@@ -179,8 +186,7 @@ def opening(record: Record) -> list[Turn]:
     SetAsideError
         The history is no list of prompts and answers.
     """
-    system = text(record, "system")
-    turns = [Turn("system", system, learned=False)] if system.strip() else []
+    turns = with_system([], record)
     history = record.get("history")
     for pair in history if isinstance(history, list) else []:
         if not isinstance(pair, list) or len(pair) != 2:
