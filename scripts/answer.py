@@ -20,7 +20,13 @@ def main():
     model = AutoModelForCausalLM.from_pretrained(given.folder).eval()
     turns = [{"role": "user", "content": given.question}]
     asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    answer = model.generate(**asked, max_new_tokens=given.tokens, do_sample=False, pad_token_id=tokenizer.eos_token_id)
+    answer = model.generate(
+        **asked,
+        max_new_tokens=given.tokens,
+        do_sample=False,
+        no_repeat_ngram_size=2,  # a model of two layers says the same word for ever
+        pad_token_id=tokenizer.eos_token_id,
+    )
     print(f"{given.question}\n> {tokenizer.decode(answer[0, asked['input_ids'].shape[1] :], skip_special_tokens=True)}")
 
 

@@ -91,7 +91,7 @@ class Stage:
         read = np.array(list(dict.fromkeys([*self._drawn.order.tolist(), *self._drawn.held_out.tolist()])), np.int64)
         if is_first():
             click.echo(f"the reference reads {len(read):,} pairs")
-        found = np.full((len(self._drawn.groups), 2), np.nan)
+        found = np.full((len(self._drawn.groups), 2), np.inf)
         for first in range(0, len(read), self._settings.global_batch):
             taken = read[first : first + self._settings.global_batch]
             columns = np.arange(2 * len(taken)).reshape(-1, 2)
@@ -105,7 +105,7 @@ class Stage:
         self._reference, self._first = state["reference"], state["valid"]
 
     def state(self) -> checkpoint.Record:
-        """Return what the reference said: float64[n, 2], not a number for pairs that the run never reads."""
+        """Return what the reference said: float64[n, 2], infinite for pairs that the run never reads."""
         return {"reference": self._reference, "valid": self._first}
 
     def work(self, step: int) -> Work:

@@ -129,7 +129,12 @@ class Forks:
     def check(self, *arguments: object, processes: int = 1) -> None:
         """Run a command, and fail if that does."""
         codes = self.run(*arguments, processes=processes)
-        assert not any(codes), self._output.read_text()
+        assert not any(codes), self.printed
+
+    @property
+    def printed(self) -> str:
+        """What the processes of the last run printed."""
+        return self._output.read_text()
 
     def stop(self) -> None:
         self._server.stdin.close()

@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -332,34 +331,3 @@ def test_the_other_kind_of_data_is_refused(tuned):
     done = tuned.run("run", "--steps", 1)
     assert done.code == 2
     assert "are wanted" in done.stderr
-
-
-def test_the_hand_over_has_the_settings_of_the_run(tuned, tmp_path):
-    content = json.loads(tuned.data.read_text())
-    folder = tuned.data.parent
-    content["sources"] = [{**s, "paths": [str(folder / path) for path in s["paths"]]} for s in content["sources"]]
-    tuned.data = tmp_path / "llama.yaml"
-    tuned.data.write_text(json.dumps({**content, "tokenizer": "llama3", "template": "auto"}))
-    given = ("--steps", 3, "--warmup", 1, "--weight-decay", 0.02, "--emit", "llamafactory", tmp_path / "emitted")
-    done = tuned.run("run", *given, "--devices", 4)
-    assert done.code == 2
-    assert "--init" in done.stderr
-    done = tuned.run("run", *given, "--devices", 4, "--init", "somebody/llama", "--dtype", "bfloat16")
-    assert done.code == 0, done.stderr
-    assert not tuned.out("run").exists()
-    written = yaml.safe_load((tmp_path / "emitted" / "llamafactory.yaml").read_text())
-    expected = {
-        "stage": tuned.kind,
-        "model_name_or_path": "somebody/llama",
-        "max_steps": 3,
-        "per_device_train_batch_size": 1,
-        "gradient_accumulation_steps": 2,
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": 1,
-        "weight_decay": 0.02,
-        "cutoff_len": 128,
-        "bf16": True,
-        **({"pref_beta": 0.1} if tuned.kind == "dpo" else {}),
-    }
-    assert {key: written[key] for key in expected} == expected
-    assert len((tmp_path / "emitted" / "train.jsonl").read_text().splitlines()) == 24

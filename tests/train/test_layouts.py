@@ -80,6 +80,7 @@ def test_several_processes_have_the_losses_of_one(alone, published, forks, kind,
     micro = ("--micro-batch", 2) if kind == "cpt" else ()
     forks.check(*trainer.arguments(layout, *STEPS, "--init", published, *given, *micro), processes=processes)
     check_same(trainer.log("alone"), trainer.log(layout))
+    assert "differs from rank 0" not in forks.printed  # as megatron-core finds that processes hold different things
 
 
 @pytest.mark.slow
