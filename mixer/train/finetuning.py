@@ -71,7 +71,9 @@ def settings_of(
         )
     values = {
         "model": model,
-        "shape": shape.model_copy(update={"vocab_size": vocabulary.vocab_size, "eod": shape.eod or vocabulary.eod}),
+        "shape": shape.model_copy(
+            update={"vocab_size": vocabulary.vocab_size, "eod": vocabulary.eod if shape.eod is None else shape.eod}
+        ),
         "dtype": "bfloat16" if torch.cuda.is_available() else "float32",
         "seed": prepared.seed,
         "sequence_length": prepared.sequence_length,
