@@ -63,6 +63,8 @@ class HyperParameters:
         ``sft`` or ``dpo``.
     model
         Folder or name of the model to begin from, in Hugging Face's format.
+    output
+        Folder that it shall write to.
     devices
         Processes that share a batch out: LLaMA-Factory has no tensor parallelism, so all GPUs.
     steps, global_batch, micro_batch
@@ -81,6 +83,7 @@ class HyperParameters:
 
     stage: Literal["sft", "dpo"]
     model: str
+    output: Path
     devices: int
     steps: int
     global_batch: int
@@ -171,7 +174,7 @@ def _arguments(prepared: Prepared, parameters: HyperParameters, folder: Path) ->
         "template": _TEMPLATES[prepared.template],
         "cutoff_len": prepared.sequence_length,
         "disable_shuffling": True,
-        "output_dir": str(folder.resolve() / "output"),
+        "output_dir": str(parameters.output),
         "per_device_train_batch_size": parameters.micro_batch,
         "gradient_accumulation_steps": parameters.global_batch // together,
         "max_steps": parameters.steps,

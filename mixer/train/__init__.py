@@ -7,7 +7,8 @@ and preferences (``mixer.dialogues``). What they are made of:
 - ``presets``: the models, and the hyper-parameters of the paper; ``settings``: what a run is made with.
 - ``promise``: a build that may be trained on, checked against its ``mixture.json``, and the running ALMR; ``data``: its
   samples and batches.
-- ``finetuning``: examples in the order in which a run reads them; ``packing``: side by side in rows.
+- ``finetuning``: examples in the order in which a run reads them; ``packing``: side by side in rows; ``handover``: a
+  run for LLaMA-Factory to make.
 - ``processes``: process groups and the device; ``cpu``: megatron-core without a GPU, for trial runs and tests.
 - ``layers``, ``model``, ``optimizer``: what is trained; ``losses``: what is minimised.
 - ``checkpoint``: saving and resuming; ``journal``: what is logged; ``convert``, ``huggingface``, ``tokenizer``: weights

@@ -6,19 +6,17 @@ The examples come from ``mixer.dialogues``: every process makes them of the same
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
-import click
 import numpy as np
 import torch
 
-from mixer.dialogues import llamafactory
 from mixer.dialogues.draw import draw
 from mixer.dialogues.examples import Pairs
 from mixer.dialogues.formats.format import Kind
 from mixer.dialogues.prepare import Prepared, prepare
 from mixer.dialogues.settings import LoadedTuning, load_tuning
-from mixer.errors import BrokenPromiseError, UsageError
+from mixer.errors import BrokenPromiseError
 from mixer.screens.dialogues import show_prepared
 from mixer.tokenize.vocabulary import Vocabulary, load_vocabulary
 from mixer.train import checkpoint
@@ -27,14 +25,9 @@ from mixer.train.losses import Batch, Totals, Work
 from mixer.train.packing import Ids, Units, rows_of
 from mixer.train.presets import Recipe, shape_of
 from mixer.train.processes import is_first
-from mixer.train.settings import DpoSettings, SftSettings
+from mixer.train.settings import SftSettings
 
 S = TypeVar("S", bound=SftSettings)
-_HANDED_OVER: Final = {
-    *("steps", "global_batch", "micro_batch", "lr", "min_lr", "schedule", "warmup"),
-    *("weight_decay", "betas", "epsilon", "clip", "save_every", "valid_every"),
-}
-"""Settings that LLaMA-Factory has, too."""
 
 
 @dataclass(frozen=True)
@@ -101,39 +94,6 @@ def open_data(path: Path, kind: Kind) -> Data:
     if is_first():
         show_prepared(prepared)
     return Data(loaded, vocabulary, prepared)
-
-
-def hand_over(folder: Path, devices: int, data: Data, settings: SftSettings, init: Path | None) -> None:
-    """Write what LLaMA-Factory reads instead of training.
-
-    Parameters
-    ----------
-    folder, devices
-        Where to, and for how many GPUs.
-    data, settings
-        What would be trained on, and how.
-    init
-        The model to begin from, in Hugging Face's format.
-
-    Raises
-    ------
-    UsageError
-        There is no model to begin from, or LLaMA-Factory cannot do the same.
-    """
-    if init is None:
-        raise UsageError("LLaMA-Factory needs a model to begin from", "name its Hugging Face folder with --init")
-    parameters = llamafactory.HyperParameters(
-        stage="dpo" if isinstance(settings, DpoSettings) else "sft",
-        model=str(init.resolve()) if init.exists() else str(init),
-        devices=devices,
-        beta=getattr(settings, "beta", None),
-        bf16=settings.dtype == "bfloat16",
-        **settings.model_dump(include=_HANDED_OVER),
-    )
-    done = llamafactory.hand_over(data.loaded, data.prepared, parameters, folder)
-    for reason, count in done.left_out.items():
-        click.echo(f"left out: {count:,} examples, {reason}: {llamafactory.LEFT_OUT[reason]}", err=True)
-    click.echo(f"for LLaMA-Factory: llamafactory-cli train {done.arguments}")
 
 
 @dataclass(frozen=True)

@@ -188,9 +188,14 @@ def _finetuning_options(kind: str, samples: str, weight_decay: str) -> Callable[
         click.option(
             "--emit",
             type=(click.Choice(["llamafactory"]), click.Path(path_type=Path, file_okay=False)),
-            help="Train nothing, but write data and settings for another trainer to a directory: `llamafactory DIR`.",
+            metavar="llamafactory DIR",
+            help=f"Train nothing: write the same {samples} and settings for LLaMA-Factory to DIR.",
         ),
-        click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Its GPUs."),
+        click.option(
+            "--devices",
+            type=click.IntRange(min=1),
+            help="GPUs that will share a batch out there. [default: the paper's, 32 for 8B and 128 for 70B]",
+        ),
     ]
 
     def decorate(function: F) -> F:

@@ -13,7 +13,8 @@ from typing import Any
 
 from mixer.dialogues.shares import report
 from mixer.train import checkpoint
-from mixer.train.finetuning import Drawn, hand_over, open_data, settings_of
+from mixer.train.finetuning import Drawn, open_data, settings_of
+from mixer.train.handover import hand_over, target
 from mixer.train.loop import Line, Measure, Run, train
 from mixer.train.losses import NextToken, Totals, Work
 from mixer.train.packing import Ids, by_column
@@ -29,7 +30,7 @@ def start(
     out: Path | None,
     stop_at: int | None,
     emit: tuple[str, Path] | None,
-    devices: int,
+    devices: int | None,
     **given: Any,
 ) -> None:
     """Train, or hand over to another trainer, as the command line says (``options.sft``).
@@ -43,10 +44,11 @@ def start(
     UsageError
         The layout does not fit the processes, or ``--init`` names no model of this shape.
     """
+    folder = target(emit, devices)
     opened = open_data(data, "dialogue")
     settings = settings_of(SftSettings, SFT, model, given, opened)
-    if emit is not None:
-        hand_over(emit[1], devices, opened, settings, init)
+    if folder is not None:
+        hand_over(folder, devices, opened, settings, init, out, {"stop_at": stop_at, **given})
         return
     drawn = Drawn.of(opened, settings.samples)
     run = Run(out or Path(f"{data.stem}-sft"), init, stop_at, report(opened.prepared))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ ROLES = {"human": "user", "gpt": "assistant", "function_call": "call", "observat
 SFT = HyperParameters(
     stage="sft",
     model="/models/llama3",
+    output=Path("/runs/llama3-sft"),
     devices=4,
     steps=6,
     global_batch=8,
@@ -170,6 +172,7 @@ def test_the_papers_hyper_parameters_come_through(handed):
     assert arguments["gradient_accumulation_steps"] * arguments["per_device_train_batch_size"] * SFT.devices == 8
     expected = {
         "stage": "sft",
+        "output_dir": "/runs/llama3-sft",
         "finetuning_type": "full",
         "template": "llama3",
         "cutoff_len": 2048,
