@@ -1,13 +1,14 @@
 # make demo: an environment, then the packaged quickstart mixed at 33 % Chinese.
 # make demo-train: a small model pre-trained on that, fine-tuned, exported and asked; minutes, without a GPU.
 # make test: an environment with everything the checks need, then lint, types and tests.
+# make cluster: the tests on real clusters of one machine; Slurm and Ray are started for them, and must be there.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo demo-train test lint types tests clean
+.PHONY: demo demo-train test lint types tests cluster clean
 
 demo: $(VENV)/.core
 	$(BIN)/mixer build --almr 0.33
@@ -35,7 +36,10 @@ types: $(VENV)/.dev
 # The small build first: it compiles the kernels once, and not in every test process.
 tests: $(VENV)/.dev $(VENV)/s3/bin/moto_server
 	rm -rf $(VENV)/first && $(BIN)/mixer build --limit 200 --out $(VENV)/first > $(VENV)/first.log
-	MIXER_S3_SERVER=$(abspath $(VENV)/s3/bin/moto_server) $(BIN)/pytest -n auto --dist loadscope
+	MIXER_S3_SERVER=$(abspath $(VENV)/s3/bin/moto_server) $(BIN)/pytest -n auto --dist loadscope -m 'not cluster'
+
+cluster: $(VENV)/.dev
+	MIXER_CLUSTER=1 $(BIN)/pytest -m cluster tests/cluster
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

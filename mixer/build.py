@@ -21,11 +21,13 @@ from mixer.dedup.corpus import CONTAMINATION, Corpus
 from mixer.dedup.earlier import INDEX, write_index
 from mixer.dedup.stage import deduplicate
 from mixer.directory import claim, mark, sweep
+from mixer.engine.choose import choose
 from mixer.engine.display import Display
-from mixer.engine.local import LocalEngine
+from mixer.engine.engine import Engine
 from mixer.engine.lock import lock
 from mixer.engine.outputs import Outputs
 from mixer.engine.stage import Receipt, StageReport
+from mixer.engine.status import Recorder
 from mixer.errors import BrokenPromiseError
 from mixer.findings import check_sources, remarks
 from mixer.manifest import Hashes, Manifest, Tokenizer, ValidDataset, prefix_of
@@ -77,7 +79,9 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
     recipe, vocabulary = planned.recipe, planned.vocabulary
     language, valid_fraction = recipe.mixture.additional_language, recipe.mixture.valid_fraction
     claim(out, recipe.name)
-    with lock(out), LocalEngine(out, workers, display, PRELOAD, [partial(warm, vocabulary)]) as engine:
+    display = recorder = Recorder(out, recipe.engine.kind, display)
+    engine = choose(recipe.engine, out, workers, display, PRELOAD, [partial(warm, vocabulary)])
+    with lock(out, engine.evict), recorder, engine:
         mark(out, recipe.name)
         _announce_compilation(display)
         # Benchmarks first: what is wrong with their files is said before corpora are read.
@@ -119,7 +123,7 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
 
 
 def _decontaminate(
-    engine: LocalEngine, recipe: Recipe, indexed: Sequence[Receipt], prepared: Sequence[Receipt]
+    engine: Engine, recipe: Recipe, indexed: Sequence[Receipt], prepared: Sequence[Receipt]
 ) -> tuple[Sequence[Receipt], Sequence[BenchmarkTally]]:
     """Mark documents that hold items of benchmarks, if there are any; return the receipts, and what was found."""
     if not indexed:
@@ -206,7 +210,7 @@ def mix(
 
 
 def prove(
-    out: Root, engine: LocalEngine, join: Join, joined: Sequence[Receipt], views: Callable[[], object]
+    out: Root, engine: Engine, join: Join, joined: Sequence[Receipt], views: Callable[[], object]
 ) -> VerifyReport:
     """Verify the build, after making anew what has been damaged since an earlier run wrote it: receipts know sizes.
 

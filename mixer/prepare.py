@@ -8,7 +8,7 @@ compares. It is one of the two places that know the order of the rooms (the othe
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from mixer.dedup.settings import MinhashSettings
 from mixer.documents import EDITS, Batch, ParquetSink, text_bytes
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import HashingFile, Outputs
-from mixer.engine.stage import Progress, Task
+from mixer.engine.stage import PLANNING, Progress, Task
 from mixer.recipe import Recipe
 from mixer.sources.plan import SourceTask
 from mixer.sources.read import read
@@ -36,7 +36,7 @@ class Prepare:
     """The stage ``prepare`` over the planned tasks of all sources of a recipe."""
 
     recipe: Recipe
-    planned: Sequence[SourceTask]
+    planned: Sequence[SourceTask] = field(metadata=PLANNING)
     attachments: Attachments
     name: str = "prepare"
 

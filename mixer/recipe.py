@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from mixer.contamination.settings import DecontaminateSettings
 from mixer.dedup.settings import DedupSettings
 from mixer.documents import METADATA
+from mixer.engine.settings import EngineSettings
 from mixer.errors import RecipeError, did_you_mean
 from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
@@ -90,6 +91,7 @@ class Recipe(BaseModel):
         default_factory=DecontaminateSettings, description="Benchmarks whose items no document may hold."
     )
     dedup: DedupSettings = Field(default_factory=DedupSettings, description="Which duplicates are removed.")
+    engine: EngineSettings = Field(default_factory=EngineSettings, description="Where the build runs.")
 
     @field_validator("sources", "custom")
     @classmethod

@@ -250,7 +250,7 @@ def fetch(path: Root, folder: Path) -> Path:
 
 
 @contextmanager
-def create(path: Root, size: int = 0) -> Iterator[BinaryIO]:
+def create(path: Root, size: int = 0, owner: str = "") -> Iterator[BinaryIO]:
     """Open a file for writing from front to back; it appears when the block ends without an exception.
 
     In an object store it is uploaded in parts meanwhile, and the parts are thrown away if there is an exception; those
@@ -263,14 +263,16 @@ def create(path: Root, size: int = 0) -> Iterator[BinaryIO]:
         The file; the folders above it are made. One that is there is replaced.
     size
         Its bytes, if they are known: uploads of more than 84 GB need larger parts.
+    owner
+        Goes into the other name, where two processes must not write into one file.
     """
     if is_local(path):
-        with complete(path) as temporary, temporary.open("wb", buffering=0) as opened:
+        with complete(path, owner) as temporary, temporary.open("wb", buffering=0) as opened:
             yield cast(BinaryIO, opened)
         return
     if not path.fs.async_impl:  # no object store: an unfinished file can be seen
         path.fs.makedirs(path.parent.path, exist_ok=True)
-        with complete(path) as other, other.fs.open(other.path, "wb") as file:
+        with complete(path, owner) as other, other.fs.open(other.path, "wb") as file:
             yield cast(BinaryIO, file)
         return
     with upload(path, size) as file:
@@ -278,9 +280,12 @@ def create(path: Root, size: int = 0) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def complete(target: Anywhere) -> Iterator[Anywhere]:
-    """Hand out a temporary path beside ``target`` that takes its name when the block ends without an exception."""
-    temporary = target.with_name(target.name + TEMPORARY)
+def complete(target: Anywhere, owner: str = "") -> Iterator[Anywhere]:
+    """Hand out a temporary path beside ``target`` that takes its name when the block ends without an exception.
+
+    ``owner`` goes into the temporary name.
+    """
+    temporary = target.with_name(target.name + owner + TEMPORARY)
     if is_local(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     try:

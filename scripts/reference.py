@@ -17,6 +17,7 @@ from mixer.dialogues.formats.table import TABLE
 from mixer.dialogues.llamafactory import LEFT_OUT
 from mixer.dialogues.settings import TuningSettings, TuningSource
 from mixer.dialogues.turns import REASONS
+from mixer.engine.settings import EngineSettings, RaySettings, SlurmSettings
 from mixer.filters.blocklists import BlockList
 from mixer.filters.custom import CustomFilter
 from mixer.filters.page import markdown as rules_page
@@ -54,6 +55,9 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ("`decontaminate.benchmarks`", Benchmark, "A list."),
     ("`dedup`", DedupSettings, "Exact and near duplicates, over all sources together."),
     ("`dedup.minhash`", MinhashSettings, "`false` switches near duplicates off."),
+    ("`engine`", EngineSettings, "Where the build runs; nothing of what comes out depends on it."),
+    ("`engine.slurm`", SlurmSettings, "[cluster.md](cluster.md) says what becomes of them."),
+    ("`engine.ray`", RaySettings, "[cluster.md](cluster.md) says what becomes of them."),
 ]
 
 

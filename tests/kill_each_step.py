@@ -95,7 +95,7 @@ def main() -> int:
     parser.add_argument("states", type=Path, nargs="+")
     parser.add_argument("--every", type=int, default=1)
     options = parser.parse_args()
-    mixer.build.LocalEngine = OneProcess
+    mixer.engine.choose.LocalEngine = OneProcess
 
     def run(kill_at: int = 0) -> None:
         planned = plan(load_recipe(options.recipe))

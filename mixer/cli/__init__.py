@@ -6,7 +6,7 @@ import gc
 import click
 
 from mixer import __version__
-from mixer.cli import building, documents, handover, mixing, recipes
+from mixer.cli import building, documents, handover, mixing, recipes, watching
 from mixer.commands import EXIT_CODES, ShownGroup
 from mixer.train.command import train
 
@@ -29,6 +29,8 @@ for _command in (
     building.verify,
     building.relocate,
     building.clean,
+    watching.status,
+    watching.stop,
     mixing.mix,
     mixing.sweep,
     mixing.frontier,

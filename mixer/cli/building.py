@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mixer.commands import BUILD, EXIT_CODES
 from mixer.errors import UsageError
 from mixer.storage import Root
+
+if TYPE_CHECKING:
+    from mixer.recipe import Recipe
 
 
 @click.command(epilog=EXIT_CODES)
@@ -23,9 +27,19 @@ from mixer.storage import Root
 @click.option("--workers", type=click.IntRange(min=1), help="Processes at once. [default: the cores there are]")
 @click.option("--tokenizer", help="`llama3`, or a path to a tokenizer.json or a tiktoken vocabulary.")
 @click.option("--limit", type=click.IntRange(min=1), help="Read only the first N documents of each source.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "slurm", "ray"]),
+    help="Where tasks run: this machine, or a cluster. [default: `engine.kind` of the recipe, local]",
+)
+@click.option(
+    "--here", is_flag=True, help="With Slurm: drive the build from this process, not from a job; it must stay."
+)
 @click.option("--dry-run", is_flag=True, help="Show sources, files, sizes, tasks and disk needed; write nothing.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one key of the recipe.")
+@click.pass_context
 def build(
+    context: click.Context,
     recipe: str,
     *,
     almr: float | None,
@@ -35,6 +49,8 @@ def build(
     workers: int | None,
     tokenizer: str | None,
     limit: int | None,
+    engine: str | None,
+    here: bool,
     dry_run: bool,
     overrides: tuple[str, ...],
 ) -> None:
@@ -44,9 +60,14 @@ def build(
     sequence length only the mixture is made anew. With --limit it is a trial: mixed in shorter sequences if the few
     documents fill no others.
 
+    On a cluster (docs/cluster.md) tasks are jobs of Slurm or tasks of Ray. With Slurm the build drives itself from a
+    job, too: Ctrl-C only leaves it, `mixer status DIR` says how far it is, `mixer stop DIR` stops it, and the same
+    command follows it again.
+
     \b
     mixer build --almr 0.33
     mixer build my.yaml --almr 0.33 --tokens 1.7T --out /data/mix
+    mixer build my.yaml --engine slurm --set engine.slurm.partition=cpu
     mixer build my.yaml --limit 1000 --set mixture.seed=7 --set sources.dolma.max_epochs=2
     """  # noqa: D301 (click wants the character itself)
     import json
@@ -57,7 +78,7 @@ def build(
     from mixer.plan import plan
     from mixer.screens import builds
 
-    shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "tokenizer": tokenizer}
+    shorthands = {"mixture.almr": almr, "mixture.tokens": tokens, "tokenizer": tokenizer, "engine.kind": engine}
     given = [f"{key}={value}" for key, value in shorthands.items() if value is not None]
     if weights is not None:
         given += [
@@ -71,8 +92,32 @@ def build(
     if dry_run:
         builds.show_plan(planned, out)
         return
+    if loaded.recipe.engine.kind == "slurm" and not here:
+        context.exit(_drive(loaded.recipe, out, recipe, limit, [*given, *overrides]))
     result = build_mixture(planned, out, workers or len(os.sched_getaffinity(0)), make_display())
     builds.show_result(result)
+
+
+def _drive(recipe: "Recipe", out: Root, name: str, limit: int | None, overrides: list[str]) -> int:
+    """Have a job of Slurm's run this command, and follow it; return its exit code."""
+    from mixer.directory import claim
+    from mixer.engine.driver import drive
+    from mixer.engine.slurm import SlurmSite
+
+    claim(out, recipe.name)
+    SlurmSite(out.absolute(), recipe.engine).check()
+    command = ["-m", "mixer.cli", "build", name, "--here", "--out", str(out.absolute())]
+    if limit:
+        command += ["--limit", str(limit)]
+    command += [word for override in overrides for word in ("--set", override)]
+
+    def results(text: str) -> None:
+        click.echo(text, nl=False)
+
+    def messages(text: str) -> None:
+        click.echo(text, nl=False, err=True)
+
+    return drive(out, recipe.engine.slurm, command, results, messages)
 
 
 @click.command("plan", epilog=EXIT_CODES)

@@ -7,7 +7,7 @@ bucket is never parted, so one that is larger than a partition adds its own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from mixer.dedup.keys import KEYS, lowest_key
 from mixer.dedup.sections import CHUNK, read_section
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs
-from mixer.engine.stage import Progress, Task
+from mixer.engine.stage import PLANNING, Progress, Task
 from mixer.text.hashing import Hashes
 
 EDGES = "run/dedup/edges/{}.arrow"
@@ -42,7 +42,7 @@ class Buckets:
     """
 
     corpus: Corpus
-    inputs: Mapping[str, OutputFile]
+    inputs: Mapping[str, OutputFile] = field(metadata=PLANNING)
     name: str = "dedup.buckets"
 
     def tasks(self) -> Sequence[Task]:

@@ -10,7 +10,7 @@ Memory of ``Components``: see ``forest``; for 2 billion documents of which 40 % 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from mixer.dedup.forest import Forest
 from mixer.dedup.sections import CHUNK, SectionWriter, fixed, open_sections, read_section
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs
-from mixer.engine.stage import Progress, Task
+from mixer.engine.stage import PLANNING, Progress, Task
 
 COMPONENTS = "run/dedup/components.arrow"
 """A section a group: ``row``, in the group, of each document that shares a key with another, and its ``part``."""
@@ -44,7 +44,7 @@ class Components:
     """
 
     corpus: Corpus
-    inputs: Mapping[str, OutputFile]
+    inputs: Mapping[str, OutputFile] = field(metadata=PLANNING)
     name: str = "dedup.components"
 
     def tasks(self) -> Sequence[Task]:

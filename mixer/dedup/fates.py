@@ -9,7 +9,7 @@ who is whose twin, and what is made from fates alone shall not be made again for
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from mixer.dedup.survivors import LOST, LOST_SCHEMA
 from mixer.documents import ParquetSink, read_groups, set_column
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs
-from mixer.engine.stage import Progress, Task
+from mixer.engine.stage import PLANNING, Progress, Task
 
 FATES = "run/fates/{}.npz"
 """Where ``fate``, uint8[rows], goes: ``TRAIN``, ``VALID``, or why the document was dropped."""
@@ -58,7 +58,7 @@ class Fates:
     """
 
     corpus: Corpus
-    inputs: Mapping[str, OutputFile]
+    inputs: Mapping[str, OutputFile] = field(metadata=PLANNING)
     name: str = "dedup.fates"
 
     def tasks(self) -> Sequence[Task]:

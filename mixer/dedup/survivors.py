@@ -6,7 +6,7 @@ being an equal share of them; where one component is larger than that share, its
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from mixer.dedup.minhash import Signatures, band_keys
 from mixer.dedup.sections import SectionWriter, matrix, read_section
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs
-from mixer.engine.stage import Progress, Task
+from mixer.engine.stage import PLANNING, Progress, Task
 from mixer.text.hashing import Hashes
 
 LOST = "run/dedup/lost/{}.arrow"
@@ -54,7 +54,7 @@ class Survivors:
     """
 
     corpus: Corpus
-    inputs: Mapping[str, OutputFile]
+    inputs: Mapping[str, OutputFile] = field(metadata=PLANNING)
     name: str = "dedup.survivors"
 
     def tasks(self) -> Sequence[Task]:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -23,11 +24,21 @@ PLAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A task that has ended without a receipt: which one, why, and the file that took what it printed."""
+
+    task: str
+    cause: str
+    log: Path
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Where a stage stands.
 
-    ``done`` counts finished tasks out of ``tasks``, those of earlier runs included; the other counts are of this
-    run. ``seconds_left`` is None while nothing can be said.
+    ``done`` counts finished tasks out of ``tasks``, those of earlier runs included, and ``running`` those in hand; the
+    other counts are of this run. ``seconds_left`` is None while nothing can be said. ``failures`` are the last of each
+    task that has failed and is not done.
     """
 
     stage: str
@@ -39,6 +50,8 @@ class Snapshot:
     seconds: float
     fraction: float
     seconds_left: float | None
+    running: int = 0
+    failures: tuple[Failure, ...] = ()
 
 
 class Display(Protocol):

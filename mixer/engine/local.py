@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +20,13 @@ from types import TracebackType
 from typing import Any
 
 from mixer.engine import server, worker
-from mixer.engine.disk import check_free, full_disk
-from mixer.engine.display import Display, Snapshot
+from mixer.engine.disk import full_disk
+from mixer.engine.display import Display, Failure, Snapshot
+from mixer.engine.ledger import Ledger
 from mixer.engine.outputs import remove_temporaries
-from mixer.engine.receipts import discard, finished, prune, take_stock
+from mixer.engine.receipts import discard
 from mixer.engine.signals import Signals
-from mixer.engine.stage import Receipt, Stage, StageReport, Task
+from mixer.engine.stage import Receipt, Stage, StageReport, Task, lean
 from mixer.errors import MixerError, TaskError
 from mixer.storage import Root, modules, workplace
 
@@ -36,11 +36,6 @@ TICK_SECONDS = 0.2
 """The longest sleep: how late a signal may be obeyed."""
 LOST = 255
 """Exit code that ``multiprocessing`` makes up when the fork server ended and the worker's own is unknown."""
-
-
-def weight(task: Task) -> int:
-    """How much of a stage's work a task is: its input in bytes, and a little for a task without any."""
-    return max(1, task.size)
 
 
 @dataclass
@@ -54,9 +49,7 @@ class Attempt:
     channel: Connection
     log: Path
     open: bool = True
-    documents: int = 0
-    text_bytes: int = 0
-    kept: int = 0
+    counted: worker.Counted = field(default_factory=worker.Counted)
     error: MixerError | None = None
     summary: str = ""
 
@@ -65,10 +58,8 @@ class Attempt:
         try:
             while self.open and self.channel.poll():
                 match self.channel.recv():
-                    case worker.Counted(documents, text_bytes, kept):
-                        self.documents += documents
-                        self.text_bytes += text_bytes
-                        self.kept += kept
+                    case worker.Counted() as more:
+                        self.counted += more
                     case worker.Refused(error):
                         self.error = error
                     case worker.Crashed(summary):
@@ -97,43 +88,17 @@ class Attempt:
 
 @dataclass
 class Run:
-    """The state of one stage while it runs."""
+    """The state of one stage while it runs: tasks to start, with the number of the attempt, and those started."""
 
-    stage: Stage
+    ledger: Ledger
     pickled: bytes
-    receipts: dict[int, Receipt]
-    stale: frozenset[str]
     queue: deque[tuple[int, Task, int]]
-    tasks: int
-    skipped: int
-    started: float
     running: list[Attempt] = field(default_factory=list)
     refused: tuple[int, MixerError] | None = None
-    failures: dict[str, str] = field(default_factory=dict)
-    documents: int = 0
-    text_bytes: int = 0
-    kept: int = 0
-    weight_done: int = 0
-    weight_all: int = 0
 
     def snapshot(self) -> Snapshot:
-        """Add up finished and running tasks and guess how long the rest takes."""
-        seconds = time.monotonic() - self.started
-        # Text per input byte (compression, markup) is learnt from finished tasks; before that, no guess.
-        ratio = self.text_bytes / self.weight_done if self.weight_done else 0.0
-        inside = sum(min(weight(a.task), a.text_bytes / ratio) for a in self.running) if ratio else 0.0
-        fraction = min(1.0, (self.weight_done + inside) / self.weight_all) if self.weight_all else 0.0
-        return Snapshot(
-            stage=self.stage.name,
-            tasks=self.tasks,
-            done=len(self.receipts),
-            documents=self.documents + sum(a.documents for a in self.running),
-            kept=self.kept + sum(a.kept for a in self.running),
-            text_bytes=self.text_bytes + sum(a.text_bytes for a in self.running),
-            seconds=seconds,
-            fraction=fraction,
-            seconds_left=seconds * (1.0 - fraction) / fraction if self.weight_done and fraction else None,
-        )
+        """Say where the stage stands."""
+        return self.ledger.snapshot((attempt.task, attempt.counted) for attempt in self.running)
 
 
 class LocalEngine:
@@ -178,6 +143,9 @@ class LocalEngine:
         if kind is None or issubclass(kind, Exception):  # who is interrupted does not wait: it ends with the process
             self.close()
 
+    def evict(self) -> None:
+        """Do nothing: workers end with their engine."""
+
     def close(self) -> None:
         """End the fork server; after that the CPU time of all workers is in this process's RUSAGE_CHILDREN."""
         server.stop()
@@ -201,19 +169,15 @@ class LocalEngine:
         KeyboardInterrupt, SystemExit
             SIGINT or SIGTERM (code 143) came; every worker has ended.
         """
-        tasks = list(stage.tasks())
-        if len({task.id for task in tasks}) != len(tasks):
-            raise ValueError(f"stage {stage.name} plans two tasks of one id")
         with Signals() as signals:
-            run = self._begin(stage, tasks)
-            self.display.start(stage.name, len(tasks), run.skipped)
+            run = self._begin(stage)
+            self.display.start(stage.name, len(run.ledger.tasks), run.ledger.skipped)
             report = None
             try:
                 if run.queue:
                     server.start(self._preload, self._warm, signals.obey)
                 self._loop(run, signals)
-                receipts = [run.receipts[index] for index in range(len(tasks))]
-                report = StageReport.of(stage.name, receipts, len(tasks) - run.skipped, time.monotonic() - run.started)
+                receipts, report = run.ledger.close()
                 self.reports.append(report)
                 return receipts
             finally:
@@ -223,29 +187,12 @@ class LocalEngine:
                     remove_temporaries(self.root)
                 self.display.finish(report)
 
-    def _begin(self, stage: Stage, tasks: list[Task]) -> Run:
-        """Find out what is to be done; forget what is no longer planned or no longer true."""
+    def _begin(self, stage: Stage) -> Run:
         if not self.reports:
             remove_temporaries(self.root)
-        prune(self.root, stage.name, tasks)
-        stock = take_stock(self.root, stage.name, tasks)
-        done = {i: stock.done[task.id] for i, task in enumerate(tasks) if task.id in stock.done}
-        missing = [(i, task, 1) for i, task in enumerate(tasks) if i not in done]
-        check_free(self.root, sum(task.writes for _, task, _ in missing), f"the stage {stage.name}")
-        # Largest first: the last task to end is then a small one.
-        missing.sort(key=lambda entry: -entry[1].size)
-        run = Run(
-            stage=stage,
-            pickled=pickle.dumps(stage),
-            receipts=done,
-            stale=stock.stale,
-            queue=deque(missing),
-            tasks=len(tasks),
-            skipped=len(done),
-            started=time.monotonic(),
-        )
-        run.weight_all = sum(weight(task) for _, task, _ in missing)
-        return run
+        ledger = Ledger.open(self.root, stage)
+        queue = deque((place, task, 1) for place, task in ledger.missing())
+        return Run(ledger, pickle.dumps(lean(stage)), queue)
 
     def _loop(self, run: Run, signals: Signals) -> None:
         while run.queue or run.running:
@@ -264,20 +211,21 @@ class LocalEngine:
         signals.obey()
         if run.refused:
             raise run.refused[1]
-        if run.failures:
-            raise self._failed(run)
+        if run.ledger.failures:
+            raise self._failed(run.ledger)
 
     def _start(self, run: Run, index: int, task: Task, number: int) -> Attempt:
-        log = workplace(self.root) / "logs" / run.stage.name / f"{task.id}.log"
+        stage = run.ledger.stage.name
+        log = workplace(self.root) / "logs" / stage / f"{task.id}.log"
         if number == 1:
-            if task.id in run.stale:
-                discard(self.root, run.stage.name, task.id)
+            if task.id in run.ledger.stale:
+                discard(self.root, stage, task.id)
             with full_disk(log):
                 log.parent.mkdir(parents=True, exist_ok=True)
                 log.write_bytes(b"")
         order = worker.Order(self.root, run.pickled, pickle.dumps(task), log)
         ours, theirs = multiprocessing.Pipe(duplex=False)
-        process = server.launch(worker.main, (order, theirs), f"{run.stage.name} {task.id}")
+        process = server.launch(worker.main, (order, theirs), f"{stage} {task.id}")
         theirs.close()
         return Attempt(index, task, number, process, ours, log)
 
@@ -295,32 +243,28 @@ class LocalEngine:
         cause = attempt.cause()
         process.close()
         attempt.channel.close()
-        receipt = finished(self.root, run.stage.name, task)
-        if receipt:
-            run.receipts[attempt.index] = receipt
-            run.documents += receipt.documents
-            run.kept += receipt.kept
-            run.text_bytes += receipt.text_bytes
-            run.weight_done += weight(task)
+        where = f"{run.ledger.stage.name}: task {task.id}"
+        if run.ledger.take(attempt.index):
             if attempt.number == 1 and not attempt.log.stat().st_size:
                 attempt.log.unlink()
         elif attempt.error:
-            self.display.note(f"{run.stage.name}: task {task.id}: {attempt.error.message}")
+            self.display.note(f"{where}: {attempt.error.message}")
             run.queue.clear()
             if run.refused is None or attempt.index < run.refused[0]:
                 run.refused = attempt.index, attempt.error
         elif attempt.number < ATTEMPTS and not run.refused:
-            self.display.note(f"{run.stage.name}: task {task.id}: {cause}; it is tried once more")
+            self.display.note(f"{where}: {cause}; it is tried once more")
             run.queue.append((attempt.index, task, attempt.number + 1))
         else:
-            self.display.note(f"{run.stage.name}: task {task.id}: {cause}; see {attempt.log}")
-            run.failures[task.id] = f"{cause}; see {attempt.log}"
+            self.display.note(f"{where}: {cause}; see {attempt.log}")
+            run.ledger.failures[task.id] = Failure(task.id, cause, attempt.log)
 
-    def _failed(self, run: Run) -> TaskError:
-        causes = "".join(f"\n  {task}: {cause}" for task, cause in sorted(run.failures.items()))
-        killed = any("SIGKILL" in cause for cause in run.failures.values())
+    def _failed(self, ledger: Ledger) -> TaskError:
+        failures = sorted(ledger.failures.values(), key=lambda failure: failure.task)
+        causes = "".join(f"\n  {failure.task}: {failure.cause}; see {failure.log}" for failure in failures)
+        killed = any("SIGKILL" in failure.cause for failure in failures)
         return TaskError(
-            f"stage {run.stage.name}: {len(run.failures)} of {run.tasks} tasks failed {ATTEMPTS} times:{causes}",
+            f"stage {ledger.stage.name}: {len(failures)} of {len(ledger.tasks)} tasks failed {ATTEMPTS} times:{causes}",
             ("SIGKILL is what a machine out of memory sends: use fewer --workers. " if killed else "")
             + "Run the same command again: it goes on where it stopped, with the failed tasks",
         )

@@ -11,13 +11,14 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from mixer.engine import lease
 from mixer.engine.disk import full_disk
+from mixer.engine.outputs import nothing
 from mixer.errors import UsageError
 from mixer.storage import Root, is_local, workplace
 
@@ -26,8 +27,10 @@ PATIENCE_SECONDS = 10.0
 
 
 @contextmanager
-def lock(root: Root) -> Iterator[None]:
+def lock(root: Root, evict: Callable[[], None] = nothing) -> Iterator[None]:
     """Hold the build directory ``root``, which is made if missing, for this process alone.
+
+    ``evict`` is called while no other build can start, and ends workers of an earlier one that outlived it.
 
     Raises
     ------
@@ -45,6 +48,7 @@ def lock(root: Root) -> Iterator[None]:
                 f"another build is writing to {root}: {holder.read().strip() or 'an unknown process'}",
                 "wait until it has ended, stop it, or choose another directory with --out",
             )
+        evict()
         _wait_for_workers(root, folder / "workers")
         with full_disk(folder / "lock"):
             holder.truncate(0)
@@ -56,6 +60,18 @@ def lock(root: Root) -> Iterator[None]:
         with lease.hold(root, folder / "lock"):
             yield
         shutil.rmtree(folder / "fetched", ignore_errors=True)
+
+
+def is_held(root: Root) -> bool:
+    """Say whether a build is running in ``root``, as far as the file system's locks tell.
+
+    Not to be asked all the time: a build that starts at the very moment would think that there is another.
+    """
+    try:
+        with (workplace(root) / "lock").open("r") as holder:
+            return not _try(holder, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
 
 
 def hold_as_worker(root: Root) -> IO[str] | None:

@@ -9,7 +9,7 @@ import errno
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,15 +69,22 @@ class HashingFile(io.RawIOBase):
         return OutputFile(self._size, self._hash.hexdigest())
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class Outputs:
     """The files of a build directory as one task sees them: it reads earlier ones and writes its own.
 
-    ``files`` are those it has written so far, by path relative to the build directory. Close it (or use ``with``) where
-    anything was fetched.
+    ``files`` are those it has written so far, by path relative to the build directory. ``confirm`` is called before a
+    file gets its final name, and raises if the task is no longer this process's to do; ``owner`` goes into temporary
+    names, where two processes must not write into one file. Close it (or use ``with``) where anything was fetched.
     """
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, confirm: Callable[[], None] = nothing, owner: str = "") -> None:
         self.root = root
+        self.confirm = confirm
+        self._owner = owner
         self.files: dict[str, OutputFile] = {}
         self._scratch: Path | None = None
 
@@ -123,8 +130,9 @@ class Outputs:
             No space is left on the disk.
         """
         target = self.root / path
-        with full_disk(target), storage.create(target, size) as opened, HashingFile(opened) as file:
+        with full_disk(target), storage.create(target, size, self._owner) as opened, HashingFile(opened) as file:
             yield file
+            self.confirm()
         self.files[path] = file.result()
 
 

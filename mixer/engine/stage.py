@@ -5,10 +5,13 @@ and whose outputs are all there, so the key must say everything that decides the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Final, Protocol
 
 from mixer.engine.outputs import OutputFile, Outputs
+
+PLANNING: Final = {"planning": True}
+"""Metadata of a stage's field that only ``tasks`` needs (``field(metadata=PLANNING)``): workers get it empty."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +106,15 @@ class Stage(Protocol):
 
     def run(self, task: Task, outputs: Outputs, progress: Progress) -> dict[str, Any]:
         """Do one task, writing files through ``outputs`` only, and return its counts."""
+
+
+def lean(stage: Stage) -> Stage:
+    """Return a stage as workers need it: fields that are for planning alone are empty.
+
+    A stage of a hundred thousand tasks would otherwise travel with all their plans to each one of them.
+    """
+    each: Any = stage
+    known = fields(each) if is_dataclass(each) else ()
+    planning = [field.name for field in known if field.metadata.get("planning")]
+    lean: Stage = replace(each, **{name: type(getattr(each, name))() for name in planning}) if planning else stage
+    return lean

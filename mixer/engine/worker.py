@@ -1,7 +1,8 @@
-"""What happens in the process of one task: do it, leave a receipt, tell the engine over a pipe.
+"""What happens in the process of a task: do it, leave a receipt, tell the engine.
 
-The engine believes receipts, not messages: a worker that dies anywhere before its receipt is there has done nothing,
-one that dies after has done everything.
+``perform`` is what every engine has done for a task; the rest is the process of the local engine, which has one for
+each task and hears from it over a pipe. Engines believe receipts, not messages: a worker that dies anywhere before its
+receipt is there has done nothing, one that dies after has done everything.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -67,9 +69,12 @@ class Order:
 class Counted:
     """Message: so much more has been done."""
 
-    documents: int
-    text_bytes: int
-    kept: int
+    documents: int = 0
+    text_bytes: int = 0
+    kept: int = 0
+
+    def __add__(self, more: "Counted") -> "Counted":
+        return Counted(self.documents + more.documents, self.text_bytes + more.text_bytes, self.kept + more.kept)
 
 
 @dataclass(frozen=True)
@@ -87,27 +92,27 @@ class Crashed:
 
 
 class Reporter:
-    """The ``Progress`` of a task: adds up, and sends at most a few messages a second."""
+    """The ``Progress`` of a task: adds up, and sends a message every ``seconds`` at most."""
 
-    def __init__(self, channel: Connection) -> None:
-        self.total = Counted(0, 0, 0)
+    def __init__(self, send: Callable[[Counted], object], seconds: float = REPORT_SECONDS) -> None:
+        self.total = Counted()
         self._sent = self.total
-        self._channel = channel
-        self._next = time.monotonic() + REPORT_SECONDS
+        self._send = send
+        self._seconds = seconds
+        self._next = time.monotonic() + seconds
 
     def __call__(self, *, documents: int = 0, size: int = 0, kept: int = 0) -> None:
         """Add documents, bytes of text and kept documents."""
-        total = self.total
-        self.total = Counted(total.documents + documents, total.text_bytes + size, total.kept + kept)
+        self.total += Counted(documents, size, kept)
         if time.monotonic() >= self._next:
             self.flush()
 
     def flush(self) -> None:
         """Send what has not been sent yet."""
         new, old = self.total, self._sent
-        self._channel.send(Counted(new.documents - old.documents, new.text_bytes - old.text_bytes, new.kept - old.kept))
+        self._send(Counted(new.documents - old.documents, new.text_bytes - old.text_bytes, new.kept - old.kept))
         self._sent = new
-        self._next = time.monotonic() + REPORT_SECONDS
+        self._next = time.monotonic() + self._seconds
 
 
 def main(order: Order, channel: Connection) -> NoReturn:
@@ -121,7 +126,7 @@ def main(order: Order, channel: Connection) -> NoReturn:
         code = 0
     # The engine first, then the log: on a full disk nothing can be logged.
     except MixerError as error:
-        channel.send(_portable(error))
+        channel.send(Refused(portable(error)))
         _log()
     except BaseException as error:
         channel.send(Crashed("".join(traceback.format_exception_only(error)).strip()))
@@ -145,26 +150,52 @@ def _perform(order: Order, channel: Connection) -> None:
     engine = multiprocessing.parent_process()
     if lock is None or engine is None or not engine.is_alive():
         raise RuntimeError("the engine that started this worker has ended")
-    stage: Stage = pickle.loads(order.stage)
-    task: Task = pickle.loads(order.task)
-    report = Reporter(channel)
     with Outputs(order.root) as outputs:
-        counts = stage.run(task, outputs, report)
+        perform(outputs, pickle.loads(order.stage), pickle.loads(order.task), Reporter(channel.send))
+
+
+def perform(outputs: Outputs, stage: Stage, task: Task, report: Reporter, spent: float = 0.0) -> Receipt:
+    """Do one task and leave its receipt, which is written last.
+
+    Parameters
+    ----------
+    outputs
+        The build directory as this task sees it.
+    report
+        Is told how far the task is.
+    spent
+        CPU seconds of this process that earlier tasks account for.
+    """
+    counts = stage.run(task, outputs, report)
     report.flush()
-    used = resource.getrusage(resource.RUSAGE_SELF)
     receipt = Receipt(
         stage=stage.name,
         task=task.id,
         key=task.key,
         outputs=dict(sorted(outputs.files.items())),
         counts=counts,
-        cpu_seconds=round(used.ru_utime + used.ru_stime, 3),
-        peak_bytes=used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        cpu_seconds=round(cpu_seconds() - spent, 3),
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         documents=report.total.documents,
         text_bytes=report.total.text_bytes,
         kept=report.total.kept,
     )
-    write_receipt(order.root, receipt)
+    outputs.confirm()
+    write_receipt(outputs.root, receipt)
+    return receipt
+
+
+def cpu_seconds() -> float:
+    """Return user and system time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def use_one_thread() -> None:
+    """Keep Arrow, where it is imported already, and what reads its environment later, to one thread."""
+    os.environ.update(ONE_THREAD)
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].set_cpu_count(1)
 
 
 def die_with_parent() -> None:
@@ -188,9 +219,7 @@ def _settle() -> None:
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     gc.freeze()
     gc.enable()
-    os.environ.update(ONE_THREAD)
-    if "pyarrow" in sys.modules:
-        sys.modules["pyarrow"].set_cpu_count(1)
+    use_one_thread()
 
 
 def _watch(server: int) -> None:
@@ -206,10 +235,10 @@ def _watch(server: int) -> None:
     os._exit(1)
 
 
-def _portable(error: MixerError) -> Refused:
-    """Make sure that the error survives the way to the engine."""
+def portable(error: MixerError) -> MixerError:
+    """Return an error that survives the way to the engine: this one, or one that says the same."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
-        return Refused(MixerError(f"{type(error).__name__}: {error.message}", error.remedy))
-    return Refused(error)
+        return MixerError(f"{type(error).__name__}: {error.message}", error.remedy)
+    return error

@@ -17,7 +17,7 @@ from mixer import storage
 from mixer.engine.disk import full_disk
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs, place
-from mixer.engine.stage import Progress, Receipt, Task
+from mixer.engine.stage import PLANNING, Progress, Receipt, Task
 from mixer.errors import BrokenPromiseError, MixerError
 from mixer.manifest import Hashes, content_id, prefix_of
 from mixer.megatron import indexed
@@ -45,7 +45,7 @@ class Join:
         What a prefix may hold.
     """
 
-    receipts: Sequence[Receipt]
+    receipts: Sequence[Receipt] = field(metadata=PLANNING)
     vocab_size: int
     limits: Limits = field(default_factory=Limits)
     name: str = "join"

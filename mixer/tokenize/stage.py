@@ -7,7 +7,7 @@ makes datasets of the shards.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mixer.documents import Batch, read_parquet, set_column, text_bytes
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs
-from mixer.engine.stage import Progress, Receipt, Task
+from mixer.engine.stage import PLANNING, Progress, Receipt, Task
 from mixer.errors import MixerError, TaskError
 from mixer.megatron.indexed import token_dtype
 from mixer.text.utf8 import Offsets
@@ -55,7 +55,7 @@ class Tokenize:
         Whose tokens are counted apart.
     """
 
-    inputs: Mapping[str, OutputFile]
+    inputs: Mapping[str, OutputFile] = field(metadata=PLANNING)
     vocabulary: Vocabulary
     additional_language: str
     name: str = "tokenize"
