@@ -211,7 +211,7 @@ class _Maker:
             sides[0].source,
             held_out,
         ):
-            digest.update(np.ascontiguousarray(column).tobytes())
+            digest.update(column.data)
         examples = sides[0] if kind == "dialogue" else Pairs(*sides)
         return Prepared(
             examples=examples,
