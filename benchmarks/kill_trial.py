@@ -243,7 +243,7 @@ class Trials:
         self.variants, self.stages, self.out = variants, stages, out
         self.root = out / "build"
         self.kills = self.failures = 0
-        self.hits: Counter[str] = Counter()
+        self.hits: Counter[tuple[str, str]] = Counter()
 
     def prepare(self) -> None:
         """Build every variant undisturbed, and note its bytes and how long it spends in each stage."""
@@ -314,7 +314,7 @@ class Trials:
             return f"ended before {part:.0%} of {stage}", self._ended(running, "", hit), True
         sent = running.strike(how)
         self.kills += 1
-        self.hits[hit] += 1
+        self.hits[hit, sent] += 1
         wrong = self._ended(running, sent, hit)
         wrong += [f"left running after {sent}: {process}" for process in left_running(running)]
         code = running.process.returncode
@@ -346,6 +346,17 @@ class Trials:
     def _copy(source: Path, target: Path) -> None:
         shutil.rmtree(target, ignore_errors=True)
         subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # hard links stay hard links
+
+
+def counted(hits: Counter[tuple[str, str]]) -> str:
+    """Return a table of the strikes that arrived, by stage and kind."""
+    kinds = [kind for kind in STRIKES if any(sent == kind for _, sent in hits)]
+    rows = [["stage", *kinds, "all"]]
+    rows += [[stage, *(str(hits[stage, kind]) for kind in kinds)] for stage in STAGES]
+    rows += [["all", *(str(sum(hits[stage, kind] for stage in STAGES)) for kind in kinds)]]
+    rows = [rows[0], *([*row, str(sum(map(int, row[1:])))] for row in rows[1:])]
+    rule = ["---", *["---:"] * (len(kinds) + 1)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
 def without(recipe: Path, source: str, target: Path) -> Path:
@@ -392,8 +403,8 @@ def main() -> int:
         if trials.kills >= options.kills:
             break
         trials.run(seed)
-    hits = ", ".join(f"{stage} {trials.hits[stage]}" for stage in STAGES)
-    print(f"{trials.kills} kills in {seed - options.seed} trials, {trials.failures} wrong; hit: {hits}")
+    print(f"{trials.kills} kills in {seed - options.seed} trials, {trials.failures} wrong", end="\n\n")
+    print(counted(trials.hits))
     return 1 if trials.failures else 0
 
 
