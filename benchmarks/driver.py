@@ -23,11 +23,12 @@ from harness import machine, table
 
 from mixer.build import build
 from mixer.dedup.buckets import Buckets
+from mixer.dedup.candidates import CANDIDATES
 from mixer.dedup.corpus import Corpus, group_id
 from mixer.dedup.fates import Fates
 from mixer.dedup.fingerprint import FINGERPRINTS
 from mixer.dedup.keys import DRAWS, KEYS, Keys
-from mixer.dedup.survivors import LOST
+from mixer.dedup.survivors import LOST, Survivors
 from mixer.directory import sweep
 from mixer.engine.display import SilentDisplay
 from mixer.engine.local import LocalEngine
@@ -196,7 +197,8 @@ def _partitioned(clock, corpus):
     files = {KEYS.format(group_id(group)): NOTHING for group in groups}
     files |= {DRAWS.format(group_id(group)): NOTHING for group in groups}
     files |= {LOST.format(group_id(part)): NOTHING for part in partitions}
-    stages = [Keys(corpus, 1, 0.001), Buckets(corpus, files), Fates(corpus, files)]
+    files |= {CANDIDATES.format(group_id(group)): NOTHING for group in groups}
+    stages = [Keys(corpus, 1, 0.001), Buckets(corpus, files), Survivors(corpus, files), Fates(corpus, files)]
     for stage in stages:
         clock(f"{stage.name}: plan", amount, stage.tasks)
     pickled = clock("dedup: pickle a stage", amount, lambda: pickle.dumps(stages[1]))

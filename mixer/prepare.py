@@ -42,20 +42,24 @@ class Prepare:
 
     def tasks(self) -> Sequence[Task]:
         """Return the planned tasks, in the recipe's order of sources."""
+        decides = {source: self._decides(source) for source in {task.source for task in self.planned}}
         return [
-            Task(task.id, self._key(task), task.size, task, writes=int(WRITES * task.text_bytes))
+            Task(
+                id=task.id,
+                key=key_of(self.name, task.identity(), decides[task.source]),
+                size=task.size,
+                payload=task,
+                writes=int(WRITES * task.text_bytes),
+            )
             for task in self.planned
         ]
 
-    def _key(self, task: SourceTask) -> str:
-        """Hash what decides a task's outputs, and nothing that only the mixture depends on."""
-        recipe, source = self.recipe, self.recipe.source(task.source)
-        minhash = recipe.dedup.minhash
+    def _decides(self, name: str) -> str:
+        """Hash what beside its input decides the outputs of a source's tasks; nothing that only the mixture needs."""
+        source, minhash = self.recipe.source(name), self.recipe.dedup.minhash
         return key_of(
-            self.name,
-            task.identity(),
             source.identity(),
-            identity(recipe, source, self.attachments),
+            identity(self.recipe, source, self.attachments),
             [minhash.shingle, minhash.hashes, minhash.seed] if minhash else None,
         )
 

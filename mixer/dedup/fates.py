@@ -63,7 +63,8 @@ class Fates:
 
     def tasks(self) -> Sequence[Task]:
         """Plan a task per group."""
-        lost = [self.inputs[LOST.format(group_id(partition))].xxh64 for partition in range(self.corpus.partitions)]
+        # Hashed once: it is as long as there are partitions.
+        lost = key_of(*(self.inputs[LOST.format(group_id(part))].xxh64 for part in range(self.corpus.partitions)))
         planned = []
         for group in self.corpus.own:
             files = self.corpus.groups[group]
