@@ -253,8 +253,8 @@ def _stages(every: list[Step]) -> list[str]:
             "Memory is that of the worst process in a benchmark. It does not grow with the number of tasks, but for "
             f"`dedup.components`: 0.19 bytes a document, and 8 for each that shares a key with another ({SHARING:.0%} "
             "here). "
-            "`scan` is decontamination, where a recipe has it; its other steps are small. `verify` is no task: it runs in "
-            "the process of `mixer build`, on all cores of its node."
+            "`scan` is decontamination, where a recipe has it; its other steps are small. `verify` is no task: it runs "
+            "in the process of `mixer build`, on all cores of its node."
         ),
     ]
 
@@ -326,6 +326,7 @@ def _breaks(found: Forecast, every: list[Step]) -> list[str]:
     verify, join, keys = by_name["verify"], by_name["join"], by_name["dedup.keys"]
     documents = sum(dataset.documents for dataset in found.datasets)
     moved = sum(step.read + step.written for step in every)
+    whole = max(dataset.tokens for dataset in found.datasets) * join.written / sum(d.tokens for d in found.datasets)
     all_but_verify = {
         nodes: sum(step.minutes(nodes)[0] for step in every) - verify.minutes(nodes)[0] for nodes in NODES
     }
@@ -346,8 +347,7 @@ def _breaks(found: Forecast, every: list[Step]) -> list[str]:
         f"**`join`.** A prefix is one stream. At {PREFIX_TOKENS / 1e9:.0f} billion tokens "
         f"({_bytes(4 * PREFIX_TOKENS)}) at most, "
         f"the largest here takes {join.longest / STREAM_BYTES / 60:.0f} minutes, on any number of nodes. Without that "
-        "limit the "
-        "largest dataset of this mixture would take three hours.",
+        f"limit the largest dataset of this mixture would take {whole / STREAM_BYTES / 3600:.1f} hours.",
         f"**Small reads.** Deduplication cuts the keys of {keys.tasks:,} groups into as many partitions, and each "
         "partition is "
         f"read from every group: {keys.tasks**2 / 1e6:.1f} million pieces of "
