@@ -14,7 +14,7 @@ from mixer.storage import Root
 
 KEPT = "documents"
 DROPPED = "dropped"
-_SURELY_FULL = 4096
+_SURELY_FULL = 512
 """A file without documents has fewer bytes: larger ones need not be opened to know."""
 
 
