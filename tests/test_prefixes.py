@@ -13,6 +13,7 @@ from mixer.locate import locate
 from mixer.manifest import read, wholes
 from mixer.megatron.indexed import IndexFile
 from mixer.mixture.verify import verify
+from mixer.screens.tables import bounds
 from mixer.sources.plan import plan_source
 from mixer.tokenize.join import Join
 from mixer.tokenize.parts import Limits
@@ -96,6 +97,19 @@ def test_tables_show_the_datasets_and_not_their_parts(whole, parted):
     assert re.search(
         rf"^zh-zh .* {sum(e.tokens for e in read(parted).datasets if e.source == 'zh'):,} ", planned.stdout, re.M
     )
+
+
+def test_parts_that_are_bound_alike_are_named_together():
+    binding = [
+        *(f"a-zh-{part:02}: max_epochs 4" for part in range(3)),
+        "b-zh-01: max_epochs 4",
+        "b-zh-02: max_epochs 4",
+    ]
+    assert bounds(binding) == "a-zh-00 to -02: max_epochs 4, b-zh-01: max_epochs 4, b-zh-02: max_epochs 4"
+    assert bounds(["a-zh-00: max_epochs 4", "a-zh-01: max_epochs 2", "b: share 0.1"]) == (
+        "a-zh-00: max_epochs 4, a-zh-01: max_epochs 2, b: share 0.1"
+    )
+    assert bounds([]) == ""
 
 
 def test_documents_are_found_in_every_part(parted):

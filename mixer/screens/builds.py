@@ -14,7 +14,7 @@ from mixer.plan import Plan, disk_needed
 from mixer.report import NAME as REPORT
 from mixer.screens.phases import for_megatron, wanted
 from mixer.screens.proofs import show_verification
-from mixer.screens.tables import console, size, table
+from mixer.screens.tables import bounds, console, size, table
 from mixer.sources.huggingface import Shard
 from mixer.storage import Root
 
@@ -50,7 +50,7 @@ def show_result(result: Result) -> None:
     if edits:
         screen.print(f"edits: {edits}")
     if result.mixture.binding:
-        screen.print(f"binding: {', '.join(result.mixture.binding)}", markup=False, soft_wrap=True)
+        screen.print(f"binding: {bounds(result.mixture.binding)}", markup=False, soft_wrap=True)
     if written := _scripts(result):
         screen.print(f"Chinese documents kept: {written}")
     for name, cause in result.mixture.left_out.items():

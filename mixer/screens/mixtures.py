@@ -3,7 +3,7 @@
 from mixer.manifest import wholes
 from mixer.remix import Remixed
 from mixer.screens.phases import for_megatron, phase_rows
-from mixer.screens.tables import console, size, table
+from mixer.screens.tables import bounds, console, size, table
 
 
 def show_mixed(result: Remixed) -> None:
@@ -26,7 +26,7 @@ def show_mixed(result: Remixed) -> None:
         screen.print(phase_rows(manifest))
         screen.print()
     if result.mixture.binding:
-        screen.print(f"binding: {', '.join(result.mixture.binding)}", markup=False, soft_wrap=True)
+        screen.print(f"binding: {bounds(result.mixture.binding)}", markup=False, soft_wrap=True)
     for name, cause in result.mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}", markup=False)
     screen.print(

@@ -3,7 +3,7 @@
 from rich.markup import escape
 
 from mixer.planning.forecast import Forecast
-from mixer.screens.tables import console, size, table
+from mixer.screens.tables import bounds, console, size, table
 
 
 def show_forecast(found: Forecast) -> None:
@@ -25,7 +25,7 @@ def show_forecast(found: Forecast) -> None:
     screen.print(rows)
     screen.print()
     if mixture.binding:
-        screen.print(f"binding: {', '.join(mixture.binding)}", markup=False, soft_wrap=True)
+        screen.print(f"binding: {bounds(mixture.binding)}", markup=False, soft_wrap=True)
     for name, cause in mixture.left_out.items():
         screen.print(f"left out: {name}: {cause}", markup=False)
     measured = "" if found.measured is None else f", measured {found.measured:.6f}"
