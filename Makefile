@@ -18,7 +18,7 @@ TUNE := mixer/recipes/tuning
 demo-train: $(VENV)/.train
 	rm -rf demo && $(BIN)/mixer build --almr 0.33 --out demo/mixture
 	$(BIN)/mixer train cpt demo/mixture --model tiny --lr 3e-3 --steps 16 --global-batch 2 --valid-samples 1 --out demo/cpt
-	$(BIN)/mixer train sft $(TUNE)/quickstart-sft.yaml --model tiny --lr 1e-2 --steps 30 --init demo/cpt --out demo/sft
+	$(BIN)/mixer train sft $(TUNE)/quickstart-sft.yaml --model tiny --lr 3e-3 --steps 24 --init demo/cpt --out demo/sft
 	$(BIN)/mixer train dpo $(TUNE)/quickstart-dpo.yaml --model tiny --lr 5e-4 --steps 12 --init demo/sft --out demo/dpo
 	$(BIN)/mixer train export demo/dpo demo/model
 	$(BIN)/python scripts/answer.py demo/model "How many clips are 48 and 24?"
