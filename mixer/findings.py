@@ -104,7 +104,7 @@ def _of_benchmark(tally: BenchmarkTally, documents: Mapping[str, int]) -> Iterab
             )
     if tally.lost:
         yield (
-            f"benchmark {tally.benchmark!r}: {tally.lost:,} of {tally.items:,} items are not found any more, for "
-            "nearly all of each is in too many documents: common phrases, or copies by the hundred "
-            "(decontaminate.common_documents)"
+            f"benchmark {tally.benchmark!r}: {tally.lost:,} of {tally.items:,} items cannot be found, for too little "
+            "of each is left beside what many of its items, or too many documents have in common (phrases, or copies "
+            "by the hundred: decontaminate.common_documents)"
         )

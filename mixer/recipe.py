@@ -125,6 +125,14 @@ class Recipe(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _kept_sources_exist(self) -> Self:
+        names = [source.name for source in self.sources]
+        for name in self.decontaminate.keep:
+            if name not in names:
+                raise ValueError(f"decontaminate.keep: there is no source {name!r}{did_you_mean(name, names)}")
+        return self
+
+    @model_validator(mode="after")
     def _languages_are_wanted(self) -> Self:
         wanted = {self.mixture.additional_language, *self.mixture.base_languages}
         for source in self.sources:

@@ -1,8 +1,8 @@
 """Hits to coverage: how much of each item a document holds, once common n-grams are left aside.
 
 The *coverage* of an item in a document is the number of its units that lie in n-grams which the document holds, over
-the number that n-grams could cover at all; but over half of its units at least, so that an item of which little is left
-is not found by one n-gram.
+the number that n-grams could cover at all; but over half of its units at least, or those of two n-grams if that is
+less, so that an item of which little is left is not found by one n-gram.
 """
 
 from dataclasses import dataclass
@@ -78,16 +78,16 @@ def cover(index: Index, common: Numbers, possible: Numbers, rows: NDArray[np.int
     item, position = index.items[posting], index.positions[posting]
     order = np.lexsort((position, item, row))
     row, item, covered = _covered(row[order], item[order], position[order], index.spans[gram[order]])
-    return Found(row, item, _share(covered, possible[item], index.units[item]))
+    return Found(row, item, _share(covered, possible[item], index.units[item], index.ngrams[item]))
 
 
 def unreachable(index: Index, possible: Numbers, least: float) -> NDArray[np.bool_]:
     """Return which items cannot be found any more, so much of them is common: bool[items + controls]."""
-    return np.asarray(_share(possible, possible, index.units) < np.float32(least))
+    return np.asarray(_share(possible, possible, index.units, index.ngrams) < np.float32(least))
 
 
-def _share(covered: Numbers, possible: Numbers, units: Numbers) -> NDArray[np.float32]:
-    return np.asarray(covered / np.maximum(possible, (units + 1) // 2), np.float32)
+def _share(covered: Numbers, possible: Numbers, units: Numbers, ngrams: Numbers) -> NDArray[np.float32]:
+    return np.asarray(covered / np.maximum(possible, np.minimum((units + 1) // 2, 2 * ngrams)), np.float32)
 
 
 def decide(index: Index, found: Found, least: float) -> tuple[Found, Found]:

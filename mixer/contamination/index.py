@@ -42,6 +42,7 @@ _ARRAYS = (
     "spans",
     "benchmark",
     "units",
+    "ngrams",
     "donors",
 )
 
@@ -61,8 +62,9 @@ class Index:
     starts, items, positions
         N-gram g stands in item ``items[k]`` from its unit ``positions[k]`` on, for k from ``starts[g]`` to
         ``starts[g + 1]``: int64[grams + 1], int32[...], int32[...].
-    benchmark, units
-        Of each item, and of each control behind them: int32[items + controls].
+    benchmark, units, ngrams
+        Of each item, and of each control behind them, the benchmark's number, how many units it has, and how many the
+        n-grams that it is looked for by: int32[items + controls].
     donors
         The two items that a control was made of, -1 for items: int32[items + controls, 2].
     """
@@ -77,6 +79,7 @@ class Index:
     spans: Numbers
     benchmark: Numbers
     units: Numbers
+    ngrams: Numbers
     donors: Numbers
 
     @property
@@ -219,6 +222,7 @@ class IndexBuilder:
             spans=spans[item[order[starts[:-1]]]].astype(np.int32),
             benchmark=benchmark,
             units=sizes.astype(np.int32),
+            ngrams=spans.astype(np.int32),
             donors=donors,
         )
 

@@ -95,6 +95,11 @@ class DecontaminateSettings(BaseModel):
         1e-5, ge=0, le=1, description="one that more than this share of all documents hold, if that is more."
     )
 
+    keep: list[str] = Field(
+        default_factory=list,
+        description="Sources whose documents are reported but not dropped: statutes, say, which examinations quote.",
+    )
+
     @field_validator("benchmarks")
     @classmethod
     def _names_differ(cls, benchmarks: list[Benchmark]) -> list[Benchmark]:

@@ -275,7 +275,7 @@ class Decontaminate:
         return [
             Task(
                 task,
-                key_of(self.name, file.xxh64, self.hits[task].xxh64, made),
+                key_of(self.name, file.xxh64, self.hits[task].xxh64, made, self._keeps(task)),
                 self.hits[task].bytes,
                 writes=int(_WRITES * file.bytes),
             )
@@ -287,8 +287,8 @@ class Decontaminate:
 
         Returns
         -------
-        ``documents`` and ``contaminated`` ones; ``benchmarks``, by name, where something was found: ``documents``,
-        ``items`` (their numbers) and ``controls``, the numbers of controls that were found.
+        ``documents`` and ``contaminated`` ones, which are dropped; ``benchmarks``, by name, where something was found:
+        ``documents``, ``items`` (their numbers) and ``controls``, the numbers of controls that were found.
         """
         path = outputs.fetch(_PREPARED.format(task.id))
         with pq.ParquetFile(path) as parquet:
@@ -300,7 +300,7 @@ class Decontaminate:
         found = cover(index, common, possible, row.astype(np.int64), gram)
         items, controls = decide(index, found, self.settings.coverage)
         marks = np.zeros(documents, np.bool_)
-        marks[items.row] = True
+        marks[items.row] = not self._keeps(task.id)
         with outputs.open(CONTAMINATION.format(task.id)) as marked:
             np.save(marked, marks)
         if len(items.row):
@@ -317,9 +317,12 @@ class Decontaminate:
             },
         }
 
+    def _keeps(self, task: str) -> bool:
+        """Whether documents of a task are reported and not dropped."""
+        return task.rsplit("/", 1)[0] in self.settings.keep
+
     def _write_findings(self, sink: FindingsSink, path: Path, outputs: Outputs, index: Index, found: Found) -> None:
         """Write what was found in each document, with the passage that shows it."""
-        spans = _spans(index)
         texts = dict(read_rows(outputs.fetch(ITEMS), np.unique(found.item).tolist()))
         bounds = np.searchsorted(found.row, np.unique(found.row))
         for (_, values), start, stop in zip(
@@ -334,17 +337,10 @@ class Decontaminate:
                     benchmark=self.settings.benchmarks[index.benchmark[item]].name,
                     item=texts[item]["name"],
                     coverage=float(found.coverage[place]),
-                    matched=document.matched(texts[item]["text"], int(spans[item])),
+                    matched=document.matched(texts[item]["text"], int(index.ngrams[item])),
                     text=texts[item]["text"],
                 )
         sink.close()
-
-
-def _spans(index: Index) -> Numbers:
-    """Return how many units the n-grams of each item have: int32[items + controls]."""
-    spans = np.zeros(len(index.units), np.int32)
-    spans[index.items] = np.repeat(index.spans, np.diff(index.starts))
-    return spans
 
 
 def _counts(index: Index, benchmark: int, items: Found, controls: Found) -> dict[str, Any]:

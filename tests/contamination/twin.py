@@ -88,6 +88,6 @@ def coverages(items, documents, settings):
         for number, own in enumerate(kept):
             length = span(own, settings)
             if own_covered := covered(own, grams & proving, length):
-                possible = max(covered(own, proving, length), (len(own) + 1) // 2)
+                possible = max(covered(own, proving, length), min((len(own) + 1) // 2, 2 * length))
                 found[row, number] = own_covered / possible
     return found
