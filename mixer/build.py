@@ -18,7 +18,7 @@ from mixer.contamination import findings as contamination
 from mixer.contamination.findings import BenchmarkTally
 from mixer.contamination.stages import Benchmarks, Common, Decontaminate, Scan
 from mixer.dedup.corpus import CONTAMINATION, Corpus
-from mixer.dedup.earlier import INDEX, write_index
+from mixer.dedup.earlier import INDEX, refuse_itself, write_index
 from mixer.dedup.stage import deduplicate
 from mixer.directory import claim, mark, sweep
 from mixer.engine.choose import choose
@@ -78,6 +78,7 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
     """
     recipe, vocabulary = planned.recipe, planned.vocabulary
     language, valid_fraction = recipe.mixture.additional_language, recipe.mixture.valid_fraction
+    refuse_itself(planned.earlier, out)
     claim(out, recipe.name)
     display = recorder = Recorder(out, recipe.engine.kind, display)
     engine = choose(recipe.engine, out, workers, display, PRELOAD, [partial(warm, vocabulary)])

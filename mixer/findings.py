@@ -58,9 +58,15 @@ def remarks(
     """Say what a user should know of the sources, though it ends nothing."""
     found = []
     survivors: dict[str, Counter[str]] = {source.name: Counter() for source in planned.recipe.sources}
+    earlier: dict[str, Counter[str]] = {}
     for receipt in fates:
         for name, counts in receipt.counts["sources"].items():
             survivors[name].update({split: counts[split] for split in ("documents", "train", "valid")})
+            for build, documents in counts["against"].items():
+                earlier.setdefault(build, Counter())[name] += documents
+    for build, by_source in sorted(earlier.items()):
+        shared = ", ".join(f"{name} {by_source[name]:,}" for name in survivors if by_source[name])
+        found.append(f"in the earlier build {build} already: {shared}")
     receipts = list(prepared)
     for blocklist in planned.recipe.blocklists:
         without = [source.name for source in planned.recipe.sources if not source.carries(blocklist)]

@@ -15,6 +15,7 @@ from mixer.filters.settings import FilterSettings, Overrides, checkbook, ruleboo
 from mixer.filters.table import TABLE
 from mixer.inspection.finished import Wanted
 from mixer.inspection.specimens import inspect
+from mixer.inspection.twins import Origin, Twin
 from mixer.inspection.what_if import what_if
 from tests.small import Small, chinese, english, lines, mixer
 
@@ -47,6 +48,16 @@ def test_dropped_documents_come_with_what_decided(built):
     assert {each.reason for each in inspect(built.out, Wanted(rule="gopher"), 10, 0)} > {"gopher.words"}
     assert [each.reason for each in inspect(built.out, Wanted(rule="dedup.exact"), 10, 0)] == ["dedup.exact"]
     assert len(inspect(built.out, Wanted(kept=False), 10, 0)) == 4
+
+
+def test_a_duplicate_comes_with_the_document_that_was_kept_in_its_place(built):
+    (found,) = inspect(built.out, Wanted(rule="dedup"), 10, 0)
+    assert found.record == 43
+    assert found.twin == Twin(Origin("en", "en.jsonl", 0), None, 2, english(1)[0])
+    shown = mixer("inspect", built.out, "--rule", "dedup.exact").stdout
+    assert "twin that was kept: en: en.jsonl record 0; documents in the cluster: 2" in " ".join(shown.split())
+    assert shown.count(english(1)[0].split()[0]) >= 2
+    assert all(each.twin is None for each in inspect(built.out, Wanted(rule="gopher"), 10, 0))
 
 
 def test_kept_documents_nearest_to_a_threshold_come_first(built):

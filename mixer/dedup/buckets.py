@@ -23,8 +23,6 @@ from mixer.engine.outputs import OutputFile, Outputs
 from mixer.engine.stage import PLANNING, Progress, Task
 from mixer.text.hashing import Hashes
 
-EDGES = "run/dedup/edges/{}.arrow"
-"""``low`` and ``high``, rows over all files: int64 each."""
 _WRITES = 0.5
 """Bytes of edges for a byte of keys, at most about."""
 
@@ -69,34 +67,63 @@ class Buckets:
         -------
         ``keys`` and ``edges``.
         """
-        packed, rows = self._read(task.payload, outputs)
-        index_bits = max(1, (len(packed) - 1).bit_length())
-        lowest, shift = lowest_key(task.payload, self.corpus.partitions), self.corpus.partitions.bit_length() - 1
-        pack(packed, np.uint64(lowest), np.uint64(shift), np.uint64((1 << index_bits) - 1))
-        packed.sort()
-        edges = stars(packed, np.uint64(index_bits), rows)
-        schema = pa.schema({"low": pa.int64(), "high": pa.int64()})
-        with outputs.open(EDGES.format(task.id)) as file, pa.ipc.new_file(file, schema) as sink:
-            batch = pa.RecordBatch.from_arrays([pa.array(edges[0]), pa.array(edges[1])], schema=schema)
-            for first in range(0, len(batch), CHUNK):
-                sink.write_batch(batch.slice(first, CHUNK))
-        return {"keys": len(packed), "edges": len(batch)}
+        corpus = self.corpus
+        packed, rows, _ = read_keys(outputs, KEYS, corpus, task.payload)
+        index_bits = sort_keys(packed, task.payload, corpus.partitions)
+        edges = stars(packed, index_bits, rows)
+        write_edges(outputs, edges_path(again=False).format(task.id), edges)
+        return {"keys": len(packed), "edges": edges.shape[1]}
 
-    def _read(self, partition: int, outputs: Outputs) -> tuple[Hashes, Rows]:
-        """Read all keys of a partition: uint64[n], and the rows of their documents, ascending: int64[n]."""
-        corpus, found = self.corpus, []
-        for group, origin in enumerate(corpus.bounds[:-1]):
-            path = KEYS.format(group_id(group))
-            found += [(origin, batch) for batch in read_section(outputs, path, partition, corpus.partitions)]
-        total = sum(len(batch) for _, batch in found)
-        keys, rows = np.empty(total, np.uint64), np.empty(total, np.int64)
-        start = 0
-        for origin, batch in found:
-            stop = start + len(batch)
-            keys[start:stop] = batch["key"].to_numpy()
-            np.add(batch["row"].to_numpy(), origin, out=rows[start:stop], dtype=np.int64, casting="unsafe")
-            start = stop
-        return keys, rows
+
+def edges_path(*, again: bool) -> str:
+    """Return where the edges of a partition are: ``low`` and ``high``, rows over all files, int64 each."""
+    return f"run/dedup/{'again/' if again else ''}edges/{{}}.arrow"
+
+
+def read_keys(
+    outputs: Outputs, path: str, corpus: Corpus, partition: int
+) -> tuple[Hashes, Rows, Sequence[pa.RecordBatch]]:
+    """Read all keys of a partition from the files of all groups.
+
+    Returns
+    -------
+    keys, rows
+        uint64[n], and the documents that have them, over all files and ascending: int64[n].
+    batches
+        The same with all columns that the files have, mapped.
+    """
+    found = [
+        (origin, batch)
+        for group, origin in enumerate(corpus.bounds[:-1])
+        for batch in read_section(outputs, path.format(group_id(group)), partition, corpus.partitions)
+    ]
+    total = sum(len(batch) for _, batch in found)
+    keys, rows = np.empty(total, np.uint64), np.empty(total, np.int64)
+    start = 0
+    for origin, batch in found:
+        stop = start + len(batch)
+        keys[start:stop] = batch["key"].to_numpy()
+        np.add(batch["row"].to_numpy(), origin, out=rows[start:stop], dtype=np.int64, casting="unsafe")
+        start = stop
+    return keys, rows, [batch for _, batch in found]
+
+
+def sort_keys(keys: Hashes, partition: int, partitions: int) -> np.uint64:
+    """Put into the low bits of each key which one it is, and sort them; return how many bits these are."""
+    index_bits = max(1, (len(keys) - 1).bit_length())
+    shift, mask = np.uint64(partitions.bit_length() - 1), np.uint64((1 << index_bits) - 1)
+    pack(keys, np.uint64(lowest_key(partition, partitions)), shift, mask)
+    keys.sort()
+    return np.uint64(index_bits)
+
+
+def write_edges(outputs: Outputs, path: str, edges: Rows) -> None:
+    """Write edges, int64[2, n], in batches."""
+    schema = pa.schema({"low": pa.int64(), "high": pa.int64()})
+    batch = pa.RecordBatch.from_arrays([pa.array(edges[0]), pa.array(edges[1])], schema=schema)
+    with outputs.open(path) as file, pa.ipc.new_file(file, schema) as sink:
+        for first in range(0, len(batch), CHUNK):
+            sink.write_batch(batch.slice(first, CHUNK))
 
 
 @njit(cache=True, nogil=True)

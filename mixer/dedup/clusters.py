@@ -13,7 +13,6 @@ enough to meet in a band but not enough to be joined: m^2 / 2 comparisons, a sec
 half for 100,000. No pair is left out to save time, since what is left out would depend on the order.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -106,13 +105,13 @@ def components(signatures: Signatures, settings: MinhashSettings) -> Rows:
         Bands, rows and the similarity that makes an edge.
     """
     lowest = np.arange(len(signatures))
-    enough = math.ceil(settings.similarity * settings.hashes - 1e-9)  # the nearest float may lie above a whole number
-    _join_band(signatures, lowest, *_sorted(band_keys(signatures, 1, settings.hashes)[0]), 0, settings.hashes, enough)
+    everything = _sorted(band_keys(signatures, 1, settings.hashes)[0])
+    _join_band(signatures, lowest, *everything, 0, settings.hashes, settings.enough)
     distinct = np.flatnonzero(lowest == np.arange(len(lowest)))
     for band, keys in enumerate(band_keys(signatures, settings.bands, settings.rows)):
         order, bounds = _sorted(keys[distinct])
         first = band * settings.rows
-        _join_band(signatures, lowest, distinct[order], bounds, first, first + settings.rows, enough)
+        _join_band(signatures, lowest, distinct[order], bounds, first, first + settings.rows, settings.enough)
     _flatten(lowest)
     return lowest
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mixer.dedup.clusters import Rows
 from mixer.dedup.fingerprint import FINGERPRINTS, Fingerprints, load, rows_in
+from mixer.dedup.sections import read_section
 from mixer.dedup.settings import DedupSettings
 from mixer.documents import read_groups
 from mixer.engine.outputs import OutputFile, Outputs
@@ -35,6 +36,8 @@ _ORIGIN = pa.schema({"file": pa.dictionary(pa.int32(), pa.string()), "record": p
 TASK_BYTES = 400 << 20
 """What a task may hold of keys and rows (24 bytes for each key of a document)."""
 _KEY_BYTES = 24
+CANDIDATE_BYTES = 600
+"""What comparing needs for each candidate: its signature twice, and keys."""
 START_OVER = "remove the folder run/ of the build and run the same command again"
 
 
@@ -215,3 +218,19 @@ def _groups(files: Sequence[File], hashes: int, most: int) -> list[tuple[File, .
         groups[-1].append(file)
         held += rows
     return [tuple(group) for group in groups]
+
+
+def components_path(*, again: bool) -> str:
+    """Return where the result of ``Components`` is.
+
+    A section a group: ``row``, in the group, of each document that shares a key with another, and its ``part``.
+    """
+    return f"run/dedup/{'again/' if again else ''}components.arrow"
+
+
+def parts_of(outputs: Outputs, path: str, corpus: Corpus, group: int) -> tuple[Rows, NDArray[np.uint16]]:
+    """Read the documents of a group that share a key with another: rows in the group, ascending, and their parts."""
+    found = list(read_section(outputs, path, group, len(corpus.groups)))
+    rows = [batch["row"].to_numpy().astype(np.int64) for batch in found]
+    parts = [batch["part"].to_numpy() for batch in found]
+    return np.concatenate([np.empty(0, np.int64), *rows]), np.concatenate([np.empty(0, np.uint16), *parts])

@@ -63,6 +63,18 @@ def earlier_files(directories: Sequence[Root], settings: DedupSettings) -> list[
     return [file for directory in directories for file in _files_of(directory, settings)]
 
 
+def refuse_itself(files: Sequence[File], out: Root) -> None:
+    """Make sure that no build is compared with itself.
+
+    Raises
+    ------
+    UsageError
+        ``out`` is among the earlier builds.
+    """
+    if any(file.root is not None and file.root.absolute() == out.absolute() for file in files):
+        raise UsageError(f"dedup.against names {out}, the build itself", "give it another directory with --out")
+
+
 def _files_of(directory: Root, settings: DedupSettings) -> list[File]:
     build = read(directory).build
     try:

@@ -14,6 +14,8 @@ from mixer.dedup.clusters import Rows
 Words = NDArray[np.uint64]
 Ranks = NDArray[np.unsignedinteger]
 """uint32 where there are few enough documents with an edge, else uint64."""
+CONTESTED = 0xFFFF
+"""The part of documents whose component is too large for any."""
 
 
 class Forest:
@@ -46,14 +48,16 @@ class Forest:
         """Connect the ends of edges that were met."""
         _join(self._met, self._before, self._lowest, ones, others)
 
-    def share_out(self, parts: int) -> NDArray[np.uint16]:
+    def share_out(self, parts: int, most: int) -> NDArray[np.uint16]:
         """Share the components out to ``parts`` parts: the part of each document that has an edge, by its rank.
 
         A component is in one part. In the order of their lowest documents, components fill one part after the other
-        with an equal number of documents; the last of a part may lead beyond that number.
+        with an equal number of documents; the last of a part may lead beyond that number. One of more than ``most``
+        documents is in none: ``CONTESTED``.
         """
-        each = max(1, -(-len(self) // parts))
-        return _share_out(self._lowest, np.zeros(len(self), self._lowest.dtype), each)
+        counts = np.zeros(len(self), self._lowest.dtype)
+        shared = _count(self._lowest, counts, most)
+        return _share_out(self._lowest, counts, most, max(1, int(-(-shared // parts))))
 
     def members(self, first: int, last: int) -> tuple[Rows, slice]:
         """Return those of the rows from ``first`` to ``last`` that have an edge, ascending, and their ranks."""
@@ -98,17 +102,29 @@ def _join(met: Words, before: Ranks, lowest: Ranks, ones: Rows, others: Rows) ->
 
 
 @njit(cache=True, nogil=True)
-def _share_out(lowest: Ranks, counts: Ranks, each: int) -> NDArray[np.uint16]:
+def _count(lowest: Ranks, counts: Ranks, most: int) -> np.int64:
+    """Count the documents of each component at its lowest; return those of components of at most ``most``."""
     for rank in range(len(lowest)):
         lowest[rank] = lowest[np.int64(lowest[rank])]  # whose own is its root: lower ranks are done
         counts[np.int64(lowest[rank])] += 1
+    shared = np.int64(0)
+    for count in counts:
+        if count <= most:
+            shared += np.int64(count)
+    return shared
+
+
+@njit(cache=True, nogil=True)
+def _share_out(lowest: Ranks, counts: Ranks, most: int, each: int) -> NDArray[np.uint16]:
     part = np.empty(len(lowest), np.uint16)
     shared = np.int64(0)
     for rank in range(len(lowest)):
         root = np.int64(lowest[rank])
-        if root == rank:
+        if root != rank:
+            part[rank] = part[root]
+        elif counts[rank] > most:
+            part[rank] = CONTESTED
+        else:
             part[rank] = shared // each
             shared += np.int64(counts[rank])
-        else:
-            part[rank] = part[root]
     return part

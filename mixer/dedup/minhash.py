@@ -66,6 +66,34 @@ def band_keys(signatures: Signatures, bands: int, rows: int) -> Hashes:
 
 
 @njit(cache=True, nogil=True)
+def sketches(signatures: Signatures) -> Hashes:
+    """Shrink each hash of each signature to two bits, 32 of them a word: uint64[n, words].
+
+    Equal hashes have equal bits, different ones with a probability of a quarter: two documents whose sketches differ in
+    more places than duplicates may are none.
+    """
+    found = np.zeros((len(signatures), -(-signatures.shape[1] // 32)), np.uint64)
+    for row in range(len(signatures)):
+        for k in range(signatures.shape[1]):
+            two = (signatures[row, k] * np.uint32(0x9E3779B1) & np.uint32(0xFFFFFFFF)) >> np.uint32(30)
+            found[row, k // 32] |= np.uint64(two) << np.uint64(2 * (k % 32))
+    return found
+
+
+@njit(cache=True, nogil=True, inline="always")
+def differences(sketch: Hashes, one: np.int64, two: np.int64) -> np.int64:
+    """Count the places in which two sketches differ."""
+    count = np.int64(0)
+    for word in range(sketch.shape[1]):
+        bits = sketch[one, word] ^ sketch[two, word]
+        bits = (bits | (bits >> np.uint64(1))) & np.uint64(0x5555555555555555)
+        bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
+        bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+        count += np.int64((bits * np.uint64(0x0101010101010101)) >> np.uint64(56))
+    return count
+
+
+@njit(cache=True, nogil=True)
 def _sign(
     data: Bytes, offsets: Offsets, classes: Classes, a: Signatures, b: Signatures, shingle: int, seed: np.uint64
 ) -> Signatures:

@@ -1,5 +1,6 @@
 """What a user can say about duplicates: the key ``dedup`` of a recipe."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -38,6 +39,11 @@ class MinhashSettings(BaseModel):
         """Length of a signature: bands * rows."""
         return self.bands * self.rows
 
+    @property
+    def enough(self) -> int:
+        """Hashes in which two documents must agree to be duplicates."""
+        return math.ceil(self.similarity * self.hashes - 1e-9)  # the nearest float may lie above a whole number
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.hashes > 512:
@@ -57,7 +63,7 @@ class DedupSettings(BaseModel):
     minhash: MinhashSettings | Literal[False] = Field(
         default=MinhashSettings(), description="Near duplicates by MinHash; false switches them off."
     )
-    partitions: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] = Field(
+    partitions: Annotated[int, Field(ge=1, le=65_535)] | Literal["auto"] = Field(
         default="auto",
         description="Tasks that the comparison is shared out to; auto: as many as keep each under a gigabyte.",
     )

@@ -1,4 +1,4 @@
-"""The second stage, in six steps: all fingerprints, in stable order -> what becomes of each document.
+"""The second stage, in steps: all fingerprints, in stable order -> what becomes of each document.
 
     fingerprints -keys-> keys by partition -buckets-> edges -components-> who must be compared with whom
         -candidates-> their fingerprints by partition -survivors-> who is lost, and to whom -fates-> fates, duplicates
@@ -12,8 +12,10 @@ nothing to do with one another, and those that do come into one partition.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mixer.dedup.buckets import Buckets
-from mixer.dedup.candidates import COMPONENTS, Candidates, Components
-from mixer.dedup.corpus import Corpus
+from mixer.dedup.candidates import Candidates
+from mixer.dedup.components import Components
+from mixer.dedup.contested import BucketsAgain, KeysAgain
+from mixer.dedup.corpus import Corpus, components_path
 from mixer.dedup.fates import Fates
 from mixer.dedup.keys import Keys
 from mixer.dedup.survivors import Survivors
@@ -21,7 +23,9 @@ from mixer.engine.outputs import OutputFile
 from mixer.engine.stage import Receipt, Stage
 
 STAGES = ("dedup.keys", "dedup.buckets", "dedup.components", "dedup.candidates", "dedup.survivors", "dedup.fates")
-"""What the steps are called, in their order."""
+"""What the steps are called that every build takes, in their order."""
+AGAIN = ("dedup.keys.again", "dedup.buckets.again", "dedup.components.again")
+"""Those that come after ``dedup.components`` if it has found a component too large to be compared in one task."""
 
 
 def deduplicate(
@@ -40,8 +44,13 @@ def deduplicate(
     """
     keys = _outputs(run(Keys(corpus, seed, valid_fraction)))
     edges = _outputs(run(Buckets(corpus, keys)))
-    components = _outputs(run(Components(corpus, edges)))
-    candidates = _outputs(run(Candidates(corpus, components[COMPONENTS])))
+    (joined,) = run(Components(corpus, edges))
+    again = joined.counts["contested"] > 0
+    if again:
+        contested = _outputs(run(KeysAgain(corpus, joined.outputs[components_path(again=False)])))
+        alike = _outputs(run(BucketsAgain(corpus, contested)))
+        (joined,) = run(Components(corpus, {**edges, **alike, **joined.outputs}, again=True))
+    candidates = _outputs(run(Candidates(corpus, joined.outputs[components_path(again=again)], again)))
     lost = _outputs(run(Survivors(corpus, candidates)))
     return list(run(Fates(corpus, {**keys, **lost})))
 

@@ -17,6 +17,7 @@ from mixer.filters.check import Rule
 from mixer.filters.settings import Ruling
 from mixer.filters.table import RULES
 from mixer.inspection.finished import BuildFile, Wanted, batches, files, reasons_of
+from mixer.inspection.twins import Twin, texts_of, twin_of
 from mixer.storage import Root
 
 CONTAMINATION = "contamination"
@@ -42,6 +43,8 @@ class Specimen:
     """The statistic of that rule."""
     contamination: Sequence[Finding] = ()
     """Items of benchmarks that it was dropped for, the one that is covered best first."""
+    twin: Twin | None = None
+    """Of a duplicate: the document that was kept in its place."""
 
 
 def inspect(directory: Root, wanted: Wanted, count: int, seed: int) -> list[Specimen]:
@@ -87,7 +90,19 @@ def inspect(directory: Root, wanted: Wanted, count: int, seed: int) -> list[Spec
     found = {
         (name, row): each for name in places for row, each in specimens_at(by_name[name], places[name], wanted.rule)
     }
-    return [found[name, row] for _, name, row, _ in chosen]
+    return _with_texts(directory, [found[name, row] for _, name, row, _ in chosen])
+
+
+def _with_texts(directory: Root, specimens: list[Specimen]) -> list[Specimen]:
+    """Add the texts of the twins that are in this build."""
+    twins = {each.twin.origin for each in specimens if each.twin and each.twin.build is None}
+    texts = texts_of(directory, twins)
+    return [
+        replace(each, twin=replace(each.twin, text=texts.get(each.twin.origin)))
+        if each.twin and each.twin.build is None
+        else each
+        for each in specimens
+    ]
 
 
 def _matches(batch: Batch, wanted: Wanted, *, with_rule: bool) -> NDArray[np.bool_]:
@@ -171,6 +186,7 @@ def _specimen(source: str, row: Mapping[str, Any], rules: Mapping[str, Sequence[
         metadata=_with_prefix(row, METADATA),
         ruling=ruling,
         value=row.get(STATISTICS + ruling[0].statistic) if ruling else None,
+        twin=twin_of(row),
     )
 
 

@@ -15,6 +15,8 @@ from mixer.screens.tables import console, size, table
 from mixer.storage import Root
 
 if TYPE_CHECKING:  # `mixer rules` shows a table; it need not wait for what reads and measures documents
+    from rich.console import Console
+
     from mixer.contamination.findings import Finding
     from mixer.funnel import Funnel, LanguageCount
     from mixer.inspection.specimens import Specimen
@@ -94,11 +96,25 @@ def show_specimens(specimens: "Sequence[Specimen]", characters: int | None) -> N
             screen.print(_side_by_side(found.contamination[0], characters))
             if len(found.contamination) > 1:
                 screen.print(f"[dim]... and {len(found.contamination) - 1:,} items more[/]")
-        text = found.text if characters is None else found.text[:characters]
-        screen.print(text, markup=False, highlight=False)
-        if len(text) < len(found.text):
-            screen.print(f"[dim]... {len(found.text) - len(text):,} characters more (--full shows them)[/]")
+        _show_text(screen, found.text, characters)
+        if found.twin:
+            origin, where = found.twin.origin, f" of the build {found.twin.build}" if found.twin.build else ""
+            screen.print(
+                f"-- its twin that was kept: {origin.source}: {origin.file} record {origin.record}{where}; documents "
+                f"in the cluster: {found.twin.documents:,}",
+                markup=False,
+            )
+            if found.twin.text is not None:
+                _show_text(screen, found.twin.text, characters)
     screen.print(f"{len(specimens)} documents")
+
+
+def _show_text(screen: "Console", whole: str, characters: int | None) -> None:
+    """Print a text up to so many characters."""
+    text = whole if characters is None else whole[:characters]
+    screen.print(text, markup=False, highlight=False)
+    if len(text) < len(whole):
+        screen.print(f"[dim]... {len(whole) - len(text):,} characters more (--full shows them)[/]")
 
 
 def _side_by_side(found: "Finding", characters: int | None) -> Table:

@@ -10,19 +10,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from mixer.dedup import components as components_module
 from mixer.dedup import corpus as planning
 from mixer.dedup import keys as keys_module
 from mixer.dedup import sections as sections_module
 from mixer.dedup.buckets import Buckets
-from mixer.dedup.candidates import Candidates, Components
+from mixer.dedup.candidates import Candidates
 from mixer.dedup.clusters import find_duplicates, is_valid
+from mixer.dedup.components import Components
+from mixer.dedup.contested import BucketsAgain, KeysAgain
 from mixer.dedup.corpus import KEPT, PREPARED, Corpus
 from mixer.dedup.fates import DUPLICATES, FATES, Fates
 from mixer.dedup.fingerprint import FINGERPRINTS, fingerprint
 from mixer.dedup.keys import Keys
 from mixer.dedup.minhash import band_keys
 from mixer.dedup.settings import DedupSettings, MinhashSettings
-from mixer.dedup.stage import STAGES
+from mixer.dedup.stage import AGAIN, STAGES, deduplicate
 from mixer.dedup.survivors import Survivors
 from mixer.engine.outputs import OutputFile, Outputs
 from mixer.engine.stage import Receipt, Stage
@@ -162,14 +165,16 @@ SMALL = MinhashSettings(shingle=2, bands=6, rows=2, similarity=0.5)
     st.builds(DedupSettings, exact=st.booleans(), minhash=st.sampled_from([False, SMALL])),
     st.integers(1, 5),
     st.integers(1, 30),
+    st.sampled_from([1, 3, 1000]),
 )
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_as_all_documents_at_once(tmp_path_factory, files, chosen, partitions, group_rows):
-    """Whatever groups, chunks and partitions there are: what the pure function says about all documents."""
+def test_as_all_documents_at_once(tmp_path_factory, files, chosen, partitions, group_rows, contested):
+    """Whatever groups, chunks and partitions there are, and where components grow too large: the pure function's."""
     root = tmp_path_factory.mktemp("all")
     tasks = {f"web/{number:05d}": texts for number, texts in enumerate(files)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "TASK_BYTES", planning._KEY_BYTES * chosen.keys * group_rows)
+        patch.setattr(components_module, "_most", lambda: contested)
         patch.setattr(keys_module, "CHUNK_DOCUMENTS", 4)
         patch.setattr(keys_module, "BLOCK", 3)
         patch.setattr(sections_module, "CHUNK", 5)
@@ -207,6 +212,34 @@ def test_the_same_bytes_from_1_3_and_16_partitions(tmp_path, monkeypatch):
     assert [fate for task in fates.values() for fate in task] == expected.tolist()
     assert len(engine.receipts["dedup.keys"]) > 2
     assert Counter(expected.tolist())[3] > 50
+
+
+def test_templates_do_not_chain_documents_together(monkeypatch, tmp_path):
+    """Documents that share two bands of a template and no more are one component at first, and none in the end."""
+    rng = np.random.default_rng(0)
+    minhash = MinhashSettings()
+    signatures = rng.integers(0, 2**32, (60, minhash.hashes), np.uint32)
+    signatures[:50, :16] = signatures[0, :16]
+    signatures[51] = signatures[50]
+    texts = [f"text {row}" for row in range(60)]
+    receipts = prepare(tmp_path, {"web/00000": texts}, minhash)
+    with (tmp_path / FINGERPRINTS.format("web/00000")).open("r+b") as file:
+        table = np.frombuffer(file.read()[16:], "<u4").reshape(60, -1).copy()
+        table[:, 4:] = signatures
+        file.seek(16)
+        file.write(table.tobytes())
+    counts = {}
+    for most in (1000, 10):
+        monkeypatch.setattr(components_module, "_most", lambda most=most: most)
+        engine = Runs(tmp_path)
+        deduplicate(engine, Corpus.of(receipts, DedupSettings(partitions=3)), 1, 0.0)
+        counts[most] = [engine.receipts[name][0].counts for name in engine.receipts if "components" in name]
+        fates = np.load(tmp_path / FATES.format("web/00000"))["fate"]
+        assert np.flatnonzero(fates).tolist() == [51]
+        assert list(engine.receipts) == [*STAGES[:3], *(AGAIN if most == 10 else ()), *STAGES[3:]]
+    assert [count["candidates"] for count in counts[1000]] == [52]
+    assert [count["contested"] for count in counts[10]] == [50, 0]
+    assert [count["candidates"] for count in counts[10]] == [52, 2]
 
 
 def test_partitions_follow_from_the_sizes_of_the_files():
@@ -263,7 +296,13 @@ def test_the_keys_say_what_decides(tmp_path):
         (Survivors(corpus, {}), "run/dedup/candidates/00000.arrow"),
     ):
         assert key(replace(stage, inputs={path: other})) != key(replace(stage, inputs={path: changed}))
-    assert key(Candidates(corpus, other)) != key(Candidates(corpus, changed))
+    assert key(Candidates(corpus, other, again=False)) != key(Candidates(corpus, changed, again=False))
+    assert key(KeysAgain(corpus, other)) != key(KeysAgain(corpus, changed))
+    path = {"run/dedup/again/keys/00000.arrow": other}
+    assert key(BucketsAgain(corpus, path)) != key(BucketsAgain(loose, path))
+    edges = dict.fromkeys(("run/dedup/edges/00000.arrow", "run/dedup/again/edges/00000.arrow"), other)
+    second = [Components(corpus, {**edges, "run/dedup/components.arrow": one}, again=True) for one in (other, changed)]
+    assert len({key(stage) for stage in second}) == 2
     lost, draws = "run/dedup/lost/00000.arrow", "run/dedup/draws/00000.npy"
     fates = [Fates(corpus, {lost: one, draws: two}) for one in (other, changed) for two in (other, changed)]
     assert len({key(stage) for stage in fates}) == 4
