@@ -31,6 +31,7 @@ REPEATED_SHARE = 0.01
 about it is below that, the instructions of a task above."""
 _CHUNK = 1 << 14
 """Items hashed at once."""
+_LOOKUP = ("lengths", "seeds", "follow", "hashes")
 _ARRAYS = (
     "hashes",
     "seeds",
@@ -89,7 +90,7 @@ class Index:
 
     def lookup(self) -> Lookup:
         """Lay the n-grams out for the pass over documents."""
-        return make_lookup(self.lengths, self.seeds, self.follow, self.hashes)
+        return make_lookup(*(getattr(self, name) for name in _LOOKUP))
 
     def save(self, file: IO[bytes] | Any) -> None:
         """Write the index to an open file."""
@@ -104,9 +105,24 @@ def load(path: Path) -> Index:
     TaskError
         The file holds none.
     """
+    return Index(**_arrays(path, _ARRAYS))
+
+
+def load_lookup(path: Path) -> Lookup:
+    """Read of an index only what the pass over documents needs, half of it.
+
+    Raises
+    ------
+    TaskError
+        The file holds none.
+    """
+    return make_lookup(**_arrays(path, _LOOKUP))
+
+
+def _arrays(path: Path, names: Iterable[str]) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path) as file:
-            return Index(**{name: file[name] for name in _ARRAYS})
+            return {name: file[name] for name in names}
     except (ValueError, KeyError) as error:
         raise TaskError(
             f"{path} holds no index of benchmarks: {error}",

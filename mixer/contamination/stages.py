@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mixer.contamination.coverage import Found, common_grams, cover, decide, reachable, unreachable
 from mixer.contamination.findings import FINDINGS, FindingsSink
-from mixer.contamination.index import Index, IndexBuilder, load
+from mixer.contamination.index import Index, IndexBuilder, load, load_lookup
 from mixer.contamination.passages import Document
 from mixer.contamination.records import BenchmarkFiles, read_items
 from mixer.contamination.settings import DecontaminateSettings
@@ -143,8 +143,8 @@ class Scan:
         -------
         ``documents`` of the file, and ``hits``: pairs of document and n-gram.
         """
-        index = load(outputs.fetch(INDEX))
-        lookup, grams = index.lookup(), len(index.hashes)
+        lookup = load_lookup(outputs.fetch(INDEX))
+        grams = len(lookup.hashes)
         pairs = [np.empty(0, np.int64)]
         documents = 0
         for batch in read_parquet(str(outputs.fetch(_PREPARED.format(task.id))), ["text"]):

@@ -45,7 +45,7 @@ class Lookup(NamedTuple):
     seeds, follow
         Hashes of seeds, ascending: uint64[seeds]; and of which lengths there are n-grams that begin so, a bit each.
     seed_directory
-        ``seeds[seed_directory[h >> shift]:seed_directory[(h >> shift) + 1]]`` holds hash h if it is there: int64[...].
+        ``seeds[seed_directory[h >> shift]:seed_directory[(h >> shift) + 1]]`` holds hash h if it is there: int32[...].
     hashes, directory
         The same for whole n-grams.
     """
@@ -54,9 +54,9 @@ class Lookup(NamedTuple):
     bloom: Hashes
     seeds: Hashes
     follow: Hashes
-    seed_directory: NDArray[np.int64]
+    seed_directory: Numbers
     hashes: Hashes
-    directory: NDArray[np.int64]
+    directory: Numbers
 
 
 def make_lookup(lengths: NDArray[np.int64], seeds: Hashes, follow: Hashes, hashes: Hashes) -> Lookup:
@@ -69,11 +69,11 @@ def make_lookup(lengths: NDArray[np.int64], seeds: Hashes, follow: Hashes, hashe
     return Lookup(lengths, bloom, seeds, follow, _directory(seeds), hashes, _directory(hashes))
 
 
-def _directory(hashes: Hashes) -> NDArray[np.int64]:
+def _directory(hashes: Hashes) -> Numbers:
     """Return where the hashes with the same upper bits begin, of which there are about as many as hashes."""
     bits = max(1, int(max(1, len(hashes)) - 1).bit_length())
     ends = np.searchsorted(hashes >> np.uint64(64 - bits), np.arange(1 << bits, dtype=np.uint64), "right")
-    return np.concatenate([[0], ends]).astype(np.int64)
+    return np.concatenate([[0], ends]).astype(np.int32)
 
 
 def find(data: Bytes, offsets: Offsets, lookup: Lookup) -> tuple[Numbers, Numbers]:
@@ -203,9 +203,9 @@ def _find(
     bloom: Hashes,
     seeds: Hashes,
     follow: Hashes,
-    seed_directory: NDArray[np.int64],
+    seed_directory: Numbers,
     hashes: Hashes,
-    directory: NDArray[np.int64],
+    directory: Numbers,
 ) -> tuple[Numbers, Numbers]:
     """Do the work of ``find``."""
     seed, longest = lengths[0], lengths[-1]
@@ -257,7 +257,7 @@ def _find(
 
 
 @njit(cache=True, nogil=True)
-def _place(value: np.uint64, hashes: Hashes, directory: NDArray[np.int64]) -> int:
+def _place(value: np.uint64, hashes: Hashes, directory: Numbers) -> int:
     """Return where a hash stands among ascending ones; -1 if it does not."""
     slot = value >> np.uint64(64 - _log2(len(directory) - 1))
     for place in range(directory[slot], directory[slot + np.uint64(1)]):

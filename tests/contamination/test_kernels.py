@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixer.contamination.coverage import common_grams, cover, decide, reachable
-from mixer.contamination.index import IndexBuilder, load
+from mixer.contamination.index import IndexBuilder, load, load_lookup
 from mixer.contamination.passages import Document
 from mixer.contamination.passages import units as units_with_places
 from mixer.contamination.records import Item
@@ -162,6 +162,7 @@ def test_an_index_is_read_as_written(tmp_path):
         index.save(file)
     again = load(tmp_path / "index.npz")
     assert all(np.array_equal(getattr(index, name), getattr(again, name)) for name in vars(index))
+    assert all(map(np.array_equal, load_lookup(tmp_path / "index.npz"), index.lookup()))
     (tmp_path / "other.npz").write_bytes(b"PK")
     with pytest.raises(TaskError, match="no index of benchmarks"):
         load(tmp_path / "other.npz")
