@@ -7,15 +7,15 @@ tried as often as the settings say.
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from mixer.engine.display import Display, Failure
+from mixer.engine.display import Display, Failure, counted
 from mixer.engine.ledger import Ledger
 from mixer.engine.outputs import remove_temporaries
-from mixer.engine.ranks import Rank, Round, deal, revoke_all
+from mixer.engine.ranks import Entry, Rank, Round, deal, revoke_all
 from mixer.engine.settings import EngineSettings
 from mixer.engine.signals import Signals
 from mixer.engine.stage import Receipt, Stage, StageReport, Task
@@ -31,6 +31,8 @@ SETTLE_SECONDS = 60.0
 """How long another machine may take to see a receipt that the journal says is there (caches of NFS: 60 s at most)."""
 GOING_SECONDS = 60.0
 """How long a process may hold its journal after the site has said that it has ended."""
+SHOWN = 10
+"""Failed tasks that are named, of a rank and in the end."""
 LOG_LINES = 15
 """Lines of a log that an error shows."""
 
@@ -207,21 +209,25 @@ class ClusterEngine:
             if not any(task.id in rank.said_done for _, task in undone) or time.monotonic() > deadline:
                 break
             time.sleep(1.0)
-        at_fault = [entry for entry in undone if entry[1].id == rank.current or entry[1].id in rank.crashed]
-        for place, task in at_fault or undone:  # one that has not even begun its work is to blame for all of it
+        # One that has not even begun its work is to blame for all of it.
+        at_fault = [e for e in undone if e[1].id == rank.current or e[1].id in rank.crashed] or undone
+        log, ended = self._site.log(number), f"ended: {rank.ended or 'nobody knows how'}"
+        for place, task in at_fault:
             tried[place] += 1
-            ended = f"ended: {rank.ended or 'nobody knows how'}"
-            cause = f"rank {number}: {rank.crashed.get(task.id) or ended}"
-            log = self._site.log(number)
-            again = tried[place] < self._settings.attempts
-            ledger.failures[task.id] = Failure(task.id, cause, log)
-            self.display.note(
-                f"{ledger.stage.name}: task {task.id}: {cause}; " + ("it is tried again" if again else f"see {log}")
-            )
-        if len(undone) > len(at_fault) > 0:
-            self.display.note(
-                f"{ledger.stage.name}: {len(undone) - len(at_fault)} tasks of rank {number} come after it"
-            )
+            ledger.failures[task.id] = Failure(task.id, f"rank {number}: {rank.crashed.get(task.id, ended)}", log)
+        self._tell(ledger, number, at_fault, len(undone) - len(at_fault), tried)
+
+    def _tell(self, ledger: Ledger, number: int, at_fault: Sequence[Entry], others: int, tried: Counter[int]) -> None:
+        """Say which tasks a rank has failed at, and what becomes of them."""
+        for place, task in at_fault[:SHOWN]:
+            failure = ledger.failures[task.id]
+            again = "it is tried again" if tried[place] < self._settings.attempts else f"see {failure.log}"
+            self.display.note(f"{ledger.stage.name}: task {task.id}: {failure.cause}; {again}")
+        where = f"{ledger.stage.name}: rank {number}"
+        if len(at_fault) > SHOWN:
+            self.display.note(f"{where}: {len(at_fault) - SHOWN:,} tasks more have failed")
+        if others:
+            self.display.note(f"{where}: {counted(others)} that came after are dealt again")
 
     def _wait_for_lock(self, current: Round, number: int, rank: Rank, stage: str) -> None:
         """Wait until the process of a rank that is said to have ended lets go of its journal.
@@ -242,13 +248,14 @@ class ClusterEngine:
             time.sleep(0.5)
 
     def _failed(self, ledger: Ledger) -> TaskError:
-        parts = []
-        for failure in sorted(ledger.failures.values(), key=lambda failure: failure.task):
-            parts.append(f"\n  {failure.task}: {failure.cause}; see {failure.log}")
-        last = min(ledger.failures.values(), key=lambda failure: failure.task).log
+        failures = sorted(ledger.failures.values(), key=lambda failure: failure.task)
+        parts = [f"\n  {failure.task}: {failure.cause}; see {failure.log}" for failure in failures[:SHOWN]]
+        if len(failures) > SHOWN:
+            parts.append(f"\n  and {len(failures) - SHOWN:,} more")
+        last = failures[0].log
         tail = "".join(f"\n    {line}" for line in last_lines(last, LOG_LINES))
         return TaskError(
-            f"stage {ledger.stage.name}: {len(parts)} of {len(ledger.tasks)} tasks failed "
+            f"stage {ledger.stage.name}: {len(failures)} of {len(ledger.tasks)} tasks failed "
             f"{self._settings.attempts} times:{''.join(parts)}"
             + (f"\n  the first log ends with:{tail}" if tail else ""),
             "Run the same command again: it goes on where it stopped, with the failed tasks",

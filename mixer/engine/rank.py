@@ -23,13 +23,14 @@ from typing import IO
 
 import msgspec
 
+from mixer import __version__
 from mixer.engine.disk import full_disk
 from mixer.engine.lock import hold_as_worker
 from mixer.engine.outputs import Outputs
 from mixer.engine.receipts import discard, finished
 from mixer.engine.stage import Stage, Task
 from mixer.engine.worker import Counted, Reporter, cpu_seconds, die_with_parent, perform, portable, use_one_thread
-from mixer.errors import MixerError
+from mixer.errors import MixerError, UsageError
 from mixer.storage import Root
 
 PERMIT = "permit"
@@ -44,10 +45,11 @@ class Fenced(BaseException):
 
 @dataclass(frozen=True)
 class Order:
-    """What a rank is to do, below the build directory ``root``."""
+    """What a rank is to do, below the build directory ``root``, and the version of mixer that the keys are of."""
 
     root: Root
     tasks: Sequence[Task]
+    version: str
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -119,6 +121,9 @@ def run_rank(folder: Path, rank: int) -> bool:
             raise Fenced
         identity = f"{socket.gethostname()}-{os.getpid()}"
         journal("began", text=identity)
+        if order.version != __version__:
+            journal("refused", text=_packed(_other_version(order.version)))
+            return False
         stage: Stage = pickle.loads((folder / "stage.pickle").read_bytes())
         return _Rank(order.root, stage, permit, journal, identity).do(order.tasks)
     except Fenced:
@@ -150,7 +155,7 @@ class _Rank:
                 except Fenced:
                     raise
                 except MixerError as error:
-                    self._journal("refused", task.id, b64encode(pickle.dumps(portable(error))).decode())
+                    self._journal("refused", task.id, _packed(error))
                     _log()
                     return False
                 except BaseException as error:
@@ -175,6 +180,17 @@ def _confirm(permit: Path) -> None:
         permit.open("rb").close()
     except FileNotFoundError:
         raise Fenced from None
+
+
+def _packed(error: MixerError) -> str:
+    return b64encode(pickle.dumps(portable(error))).decode()
+
+
+def _other_version(wanted: str) -> MixerError:
+    return UsageError(
+        f"{socket.gethostname()} has mixer {__version__} ({sys.executable}), this build is of mixer {wanted}",
+        "set `engine.slurm.environment`, or install the same version there",
+    )
 
 
 def _log() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from mixer import __version__
 from mixer.engine.disk import full_disk
 from mixer.engine.rank import PERMIT, Event, Order, hold, journal_path, order_path
 from mixer.engine.stage import Stage, Task, lean
@@ -100,7 +101,7 @@ class Round:
                 (folder / part).mkdir(parents=True)
             (folder / "stage.pickle").write_bytes(pickle.dumps(lean(stage), pickle.HIGHEST_PROTOCOL))
             for rank, entries in enumerate(dealt):
-                order = Order(root, [task for _, task in entries])
+                order = Order(root, [task for _, task in entries], __version__)
                 order_path(folder, rank).write_bytes(pickle.dumps(order, pickle.HIGHEST_PROTOCOL))
             (folder / PERMIT).touch()
         return cls(folder, [Rank(entries) for entries in dealt])

@@ -36,7 +36,7 @@ from mixer.storage import Root, workplace
 
 ASK_SECONDS = 2.0
 """Between two questions to Slurm."""
-NEVER_SECONDS = 15.0
+NEVER_SECONDS = 10.0
 """How long a reason why a job can never start is allowed to be one of the moment."""
 WAITING_SECONDS = 30.0
 """After so long without a running rank the user is told what Slurm says it waits for."""

@@ -5,6 +5,7 @@ Jobs of a build directory bear a name made from its path, so that they can be fo
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -217,7 +218,7 @@ def largest_array() -> int:
 
 def environment_of(command: str) -> str:
     """Return the shell commands that come before mixer's own in a job."""
-    own = f"export PATH={Path(sys.executable).parent}:$PATH"
+    own = f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
     exports = " ".join(f"{name}={value}" for name, value in ONE_THREAD.items())
     return f"{command or own}; export {exports}"
 
@@ -225,11 +226,10 @@ def environment_of(command: str) -> str:
 @contextlib.contextmanager
 def scrubbed() -> Iterator[None]:
     """Take away what Slurm has put into the environment of this job: another job must not take it for its own."""
-    own = {name: value for name, value in os.environ.items() if name.startswith(("SLURM_", "SBATCH_", "SRUN_"))}
-    kept = ("SLURM_CONF",)
+    kept = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS")
+    own = {name: value for name, value in os.environ.items() if name.startswith("SLURM_") and name not in kept}
     for name in own:
-        if name not in kept:
-            del os.environ[name]
+        del os.environ[name]
     try:
         yield
     finally:

@@ -21,6 +21,8 @@ from mixer.storage import Root, complete, workplace
 STATUS = "status.json"
 WRITE_SECONDS = 2.0
 """Between two writings at most."""
+SHOWN = 10
+"""Failures of a stage that are kept with their causes."""
 
 
 class FailureStatus(msgspec.Struct):
@@ -41,6 +43,7 @@ class StageStatus(msgspec.Struct):
     running: int = 0
     seconds: float = 0.0
     seconds_left: float | None = None
+    failed: int = 0
     failures: list[FailureStatus] = []
 
 
@@ -108,7 +111,8 @@ class Recorder:
         stage = self._status.stages[-1]
         stage.done, stage.running, stage.seconds = snapshot.done, snapshot.running, snapshot.seconds
         stage.seconds_left = snapshot.seconds_left
-        stage.failures = [FailureStatus(each.task, each.cause, str(each.log)) for each in snapshot.failures]
+        stage.failed = len(snapshot.failures)
+        stage.failures = [FailureStatus(each.task, each.cause, str(each.log)) for each in snapshot.failures[:SHOWN]]
         if time.monotonic() >= self._next:
             self._write()
         self._display.update(snapshot)
@@ -125,7 +129,8 @@ class Recorder:
         stage.running, stage.seconds_left = 0, None
         stage.state = "done" if report else "stopped"
         if report:
-            stage.done, stage.seconds, stage.failures = report.ran + report.skipped, report.seconds, []
+            stage.done, stage.seconds = report.ran + report.skipped, report.seconds
+            stage.failed, stage.failures = 0, []
         self._write()
         self._display.finish(report)
 

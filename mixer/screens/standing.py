@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from mixer.engine.cluster import last_lines
-from mixer.engine.display import counted, duration
+from mixer.engine.display import duration
 from mixer.engine.status import BuildStatus, StageStatus
 from mixer.screens.tables import console, table
 from mixer.storage import Root
@@ -34,7 +34,7 @@ def show_status(root: Root, status: BuildStatus, jobs: dict[str, int] | None) ->
             f"{stage.tasks:,}",
             f"{stage.done:,}",
             f"{stage.running:,}" if stage.running else "",
-            f"{len(stage.failures):,}" if stage.failures else "",
+            f"{stage.failed:,}" if stage.failed else "",
             _state(status, stage),
             duration(stage.seconds),
             "" if stage.seconds_left is None else duration(stage.seconds_left),
@@ -47,8 +47,8 @@ def show_status(root: Root, status: BuildStatus, jobs: dict[str, int] | None) ->
             screen.print(f"  {failure.log}", markup=False, soft_wrap=True)
             for line in last_lines(Path(failure.log), LINES):
                 screen.print(f"    {line}", markup=False, soft_wrap=True)
-        if len(stage.failures) > FAILURES:
-            screen.print(f"{stage.name}: {counted(len(stage.failures) - FAILURES)} more have failed")
+        if stage.failed > FAILURES:
+            screen.print(f"{stage.name}: {stage.failed - FAILURES:,} tasks more have failed")
     if status.note:
         screen.print(f"last said: {status.note}", markup=False, soft_wrap=True)
 

@@ -71,12 +71,12 @@ class Slurm:
 
     def kill_job(self, number):
         """Kill a job as a machine that is out of memory does."""
-        command = ["scancel", "--signal=KILL", "--full", number]
+        command = ["scancel", "--signal=KILL", "--full", number.partition("_")[0]]
         subprocess.run(command, env={**os.environ, **self.environment}, check=True)
 
     def jobs(self):
         """Every job that is not over."""
-        command = ["squeue", "--noheader", "--array", "--format=%i %j %T %N"]
+        command = ["squeue", "--noheader", "--array", "--format=%F_%K %j %T %N"]
         answer = subprocess.run(
             command, env={**os.environ, **self.environment}, capture_output=True, text=True, check=True
         )

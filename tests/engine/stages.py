@@ -69,6 +69,9 @@ class Letters:
             time.sleep(0.3)  # long enough that the documents are reported
             progress(documents=0)
             os.kill(os.getpid(), signal.SIGKILL)
+        elif order == "gate":
+            while not (self.flags / f"{number}.open").exists():
+                time.sleep(0.02)
         elif order == "kill the server":
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(60)

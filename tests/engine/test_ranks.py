@@ -143,3 +143,11 @@ def test_a_second_process_of_one_rank_does_nothing(tmp_path):
         assert carry_out(current, 0).wait(30) == 1
     assert "another process is doing rank 0" in (current.folder / "0.log").read_text()
     assert not (tmp_path / "documents").exists()
+
+
+def test_a_node_with_another_version_of_mixer_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("mixer.engine.ranks.__version__", "0.0.1")
+    current = write(tmp_path, Letters(1))
+    assert carry_out(current, 0).wait(30) == 1
+    current.read(0)
+    assert current.ranks[0].refused.message.endswith("this build is of mixer 0.0.1")
