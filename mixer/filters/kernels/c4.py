@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mixer.filters.check import Value
 from mixer.filters.kernels.lines import ends_line
+from mixer.text.ascii import stands
 from mixer.text.characters import CLASSES, DIGIT, SPACE, Classes
 from mixer.text.utf8 import Bytes, Offsets, buffers, decode, strings
 
@@ -123,17 +124,6 @@ def _phrase_at(data: Bytes, begin: int, end: int, at: int, width: int, phrases: 
 
 
 @njit(cache=True, nogil=True)
-def _follows(data: Bytes, at: int, end: int, words: Bytes) -> bool:
-    """Whether ``data[at:end]`` begins with some words."""
-    if end - at < len(words):
-        return False
-    place = 0
-    while place < len(words) and data[at + place] == words[place]:
-        place += 1
-    return place == len(words)
-
-
-@njit(cache=True, nogil=True)
 def _citation(data: Bytes, at: int, end: int, classes: Classes) -> int:
     """Return the bytes of the citation at ``at`` (``[12]``, ``[]``, ``[edit]``, ``[citation needed]``), or 0."""
     after = at + 1
@@ -144,9 +134,9 @@ def _citation(data: Bytes, at: int, end: int, classes: Classes) -> int:
         if not classes[char] & DIGIT:
             break
         after += width
-    if _follows(data, at + 1, end, _EDIT):
+    if stands(data, at + 1, end, _EDIT):
         return 1 + len(_EDIT)
-    return 1 + len(_NEEDED) if _follows(data, at + 1, end, _NEEDED) else 0
+    return 1 + len(_NEEDED) if stands(data, at + 1, end, _NEEDED) else 0
 
 
 @njit(cache=True, nogil=True)
