@@ -38,8 +38,9 @@ tests: $(VENV)/.dev $(VENV)/s3/bin/moto_server
 	rm -rf $(VENV)/first && $(BIN)/mixer build --limit 200 --out $(VENV)/first > $(VENV)/first.log
 	MIXER_S3_SERVER=$(abspath $(VENV)/s3/bin/moto_server) $(BIN)/pytest -n auto --dist loadscope -m 'not cluster'
 
+# Two processes with clusters of their own: much of their time is waiting.
 cluster: $(VENV)/.dev
-	MIXER_CLUSTER=1 $(BIN)/pytest -m cluster tests/cluster
+	MIXER_CLUSTER=1 $(BIN)/pytest -n 2 --dist loadscope -m cluster tests/cluster
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -12,10 +12,14 @@ NODES=${NODES:-2}
 export PATH=$PATH:/usr/sbin:/sbin
 export SLURM_CONF=$BASE/slurm.conf
 
-if ! command -v slurmctld slurmd sbatch munged > /dev/null; then
+installed() { command -v slurmctld slurmd sbatch munged > /dev/null; }
+if ! installed; then
     [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || { echo "no Slurm, and no right to install it" >&2; exit 3; }
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    exec 9> "${TMPDIR:-/tmp}/mixer-cluster-install.lock"
+    flock 9 # one at a time
+    installed || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         slurmctld slurmd slurm-client munge; } >&2 || { echo "Slurm cannot be installed" >&2; exit 3; }
+    exec 9>&-
 fi
 
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2> /dev/null; }
