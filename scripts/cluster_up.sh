@@ -12,7 +12,9 @@ NODES=${NODES:-2}
 export PATH=$PATH:/usr/sbin:/sbin
 export SLURM_CONF=$BASE/slurm.conf
 
-installed() { command -v slurmctld slurmd sbatch munged > /dev/null; }
+installed() {
+    for name in slurmctld slurmd sbatch munged; do command -v $name > /dev/null || return 1; done
+}
 if ! installed; then
     [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null || { echo "no Slurm, and no right to install it" >&2; exit 3; }
     exec 9> "${TMPDIR:-/tmp}/mixer-cluster-install.lock"

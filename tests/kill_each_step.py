@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 import mixer.build
+import mixer.engine.choose
 from benchmarks.kill_trial import differences, tree
 from mixer.engine.display import SilentDisplay
 from mixer.engine.outputs import Outputs, remove_temporaries
@@ -39,6 +40,9 @@ class OneProcess:
         return self
 
     def __exit__(self, *_):
+        pass
+
+    def evict(self):
         pass
 
     def run(self, stage):
