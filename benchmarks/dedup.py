@@ -94,7 +94,8 @@ def step_check(root, options):
         second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(left) - left, left)
         ones, twos = alive[order[first]], alive[order[second]]
         found = (np.minimum(ones, twos).astype(np.uint64) << np.uint64(32)) | np.maximum(ones, twos).astype(np.uint64)
-        pairs = np.unique(np.concatenate([pairs, found]))
+        pairs = np.sort(np.concatenate([pairs, found]))
+        pairs = pairs[np.append(True, pairs[1:] != pairs[:-1])] if len(pairs) else pairs
         del keys, order, first, second, ones, twos, found, left
     ones, twos = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
     edge = np.zeros(len(ones), np.bool_)
@@ -187,10 +188,11 @@ def main():
         print(f"check ({checked.wall:.0f} s, {checked.peak / 1e9:.1f} GB): {checked.printed}")
     if options.peer:
         measured("signatures", root, options)
-        rows = [["datatrove", "CPU s", "peak MB"]]
+        rows = [["datatrove", "CPU s", "peak MB", "of it imports"]]
         for step in ("buckets", "cluster"):
             took = run([str(PEER), str(HERE / "peer_datatrove_dedup.py"), step, str(root / "peer")])
-            rows.append([step, f"{took.seconds:.1f}", f"{took.peak / 1e6:.0f}"])
+            peaks = (f"{int(kilobytes) / 1e3:.0f}" for kilobytes in took.printed.split())
+            rows.append([step, f"{took.seconds:.1f}", *peaks])
         table(rows)
     if not options.keep:
         shutil.rmtree(root)
