@@ -59,7 +59,7 @@ PEAK: Final = {
     "dedup.keys": 0.5e9,
     "dedup.buckets": 0.7e9,
     "dedup.candidates": 0.7e9,
-    "dedup.survivors": 2.1e9,
+    "dedup.survivors": 0.7e9,
     "dedup.fates": 0.3e9,
     "tokenize": 0.44e9,
     "join": 0.3e9,

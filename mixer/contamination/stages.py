@@ -10,7 +10,7 @@ coverage and thresholds can be changed without a scan. Hits of a task are some b
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from mixer.dedup.corpus import CONTAMINATION
 from mixer.documents import read_parquet, read_rows, text_bytes
 from mixer.engine.keys import key_of
 from mixer.engine.outputs import OutputFile, Outputs
-from mixer.engine.stage import Progress, Receipt, Task
+from mixer.engine.stage import PLANNING, Progress, Receipt, Task
 from mixer.errors import RecipeError
 from mixer.text.normalise import normalise
 from mixer.text.utf8 import buffers
@@ -120,7 +120,7 @@ class Scan:
         What ``benchmarks`` wrote.
     """
 
-    prepared: Mapping[str, OutputFile]
+    prepared: Mapping[str, OutputFile] = field(metadata=PLANNING)
     index: OutputFile
     name: str = "scan"
 
@@ -241,8 +241,8 @@ class Decontaminate:
         How much of an item must be covered.
     """
 
-    prepared: Mapping[str, OutputFile]
-    hits: Mapping[str, OutputFile]
+    prepared: Mapping[str, OutputFile] = field(metadata=PLANNING)
+    hits: Mapping[str, OutputFile] = field(metadata=PLANNING)
     index: OutputFile
     items: OutputFile
     common: OutputFile
