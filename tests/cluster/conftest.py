@@ -17,6 +17,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 REQUIRED = os.environ.get("MIXER_CLUSTER") == "1"
+IMPORTS = {"PYTHONPATH": str(REPOSITORY)}
+"""The stages of these tests are found in the repository by whoever runs a task; mixer itself is installed."""
 DAEMONS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
@@ -48,7 +50,7 @@ class Slurm:
     def __init__(self, base):
         self.base = base
         self.port = free_ports(3)
-        self.environment = {"SLURM_CONF": str(base / "slurm.conf")}
+        self.environment = {"SLURM_CONF": str(base / "slurm.conf"), **IMPORTS}
 
     def up(self):
         environment = {**os.environ, "BASE": str(self.base), "PORT": str(self.port), "SLURMD_TIMEOUT": "8"}
@@ -105,7 +107,7 @@ class Ray:
 
     def __init__(self, address):
         self.address = address
-        self.environment = {}
+        self.environment = IMPORTS
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +120,7 @@ def ray():
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.cluster.ray_nodes"],
         cwd=REPOSITORY,
-        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, **IMPORTS, "RAY_USAGE_STATS_ENABLED": "0"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

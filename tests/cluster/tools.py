@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.cluster.conftest import REPOSITORY
 
-PATIENCE = 600.0
+PATIENCE = 240.0
 """Seconds after which something hangs: far more than a busy machine takes."""
 
 
