@@ -19,7 +19,7 @@ from mixer.contamination.findings import BenchmarkTally
 from mixer.contamination.stages import Benchmarks, Common, Decontaminate, Scan
 from mixer.dedup.corpus import CONTAMINATION, Corpus
 from mixer.dedup.earlier import INDEX, refuse_itself, write_index
-from mixer.dedup.stage import deduplicate
+from mixer.dedup.stage import cut_paragraphs, deduplicate
 from mixer.directory import claim, mark, sweep
 from mixer.engine.choose import choose
 from mixer.engine.display import Display
@@ -96,7 +96,8 @@ def build(planned: Plan, out: Root, workers: int, display: Display) -> Result:
         notes = [*vocabulary.warnings, *remarks(planned, prepared, fates, found)]
         for note in notes:  # at once, and not only with the result: there may be none
             display.note(f"note: {note}")
-        tokenized = engine.run(Tokenize.after([*prepared, *fates], vocabulary, language))
+        cuts = cut_paragraphs(engine.run, corpus, fates)
+        tokenized = engine.run(Tokenize.after([*prepared, *fates, *cuts], vocabulary, language))
         join = Join(tokenized, vocabulary.vocab_size)
         joined = engine.run(join)
         content = finalize(out, joined)

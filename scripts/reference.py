@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mixer.contamination.settings import Benchmark, DecontaminateSettings
-from mixer.dedup.settings import DedupSettings, MinhashSettings
+from mixer.dedup.settings import DedupSettings, MinhashSettings, ParagraphSettings
 from mixer.dialogues.checks import NOTES
 from mixer.dialogues.formats.table import TABLE
 from mixer.dialogues.llamafactory import LEFT_OUT
@@ -55,6 +55,11 @@ SECTIONS: list[tuple[str, type[BaseModel], str]] = [
     ("`decontaminate.benchmarks`", Benchmark, "A list."),
     ("`dedup`", DedupSettings, "Exact and near duplicates, over all sources together."),
     ("`dedup.minhash`", MinhashSettings, "`false` switches near duplicates off."),
+    (
+        "`dedup.paragraphs`",
+        ParagraphSettings,
+        "Off unless given; `{}` takes the defaults ([build.md](build.md#duplicates)).",
+    ),
     ("`engine`", EngineSettings, "Where the build runs; nothing of what comes out depends on it."),
     ("`engine.slurm`", SlurmSettings, "[cluster.md](cluster.md) says what becomes of them."),
     ("`engine.ray`", RaySettings, "[cluster.md](cluster.md) says what becomes of them."),

@@ -51,6 +51,31 @@ class MinhashSettings(BaseModel):
         return self
 
 
+class ParagraphSettings(BaseModel):
+    """Paragraphs or lines that stand in many documents: kept in the first of them, cut out of all others.
+
+    To keep one of all is what C4 did with spans of three sentences (Raffel et al. 2020, arXiv:1910.10683, section 2.2),
+    from the second document on. Keys are hashes of 64 bits as in CCNet (Wenzek et al. 2020, arXiv:1911.00359), but of
+    mixer's normal form, in which digits and punctuation count. Neither counts documents or has a least length for this:
+    the defaults are mixer's own. Ten documents may quote one text, and 100 characters are some three sentences of
+    Chinese; ordinary sentences, which return by chance, are shorter.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: Literal["paragraph", "line"] = Field(
+        default="paragraph",
+        description="What is cut: lines, or paragraphs, which are lines between blank ones.",
+    )
+    most: int = Field(default=10, ge=1, description="Documents in which a unit may stand and not be cut.")
+    characters: int = Field(
+        default=100,
+        ge=1,
+        description="Shorter units stay, white space not counted. A document that is left with less is dropped as "
+        "`dedup.paragraphs`.",
+    )
+
+
 class DedupSettings(BaseModel):
     """Which documents count as duplicates; the one that comes first in the recipe's order of sources is kept."""
 
@@ -70,6 +95,11 @@ class DedupSettings(BaseModel):
     against: list[str] = Field(
         default_factory=list,
         description="Directories of earlier builds; what they kept for training or validation is removed here.",
+    )
+
+    paragraphs: ParagraphSettings | Literal[False] = Field(
+        default=False,
+        description="Cut out paragraphs or lines that stand in many documents; `{}` takes the defaults.",
     )
 
     @property

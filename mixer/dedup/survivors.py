@@ -62,7 +62,12 @@ class Survivors:
         corpus = self.corpus
         files = [self.inputs[CANDIDATES.format(group_id(group))] for group in range(len(corpus.groups))]
         sources = [[(file.build, file.source) for file in group] for group in corpus.groups]
-        decides = [corpus.settings.model_dump(exclude={"against"}), corpus.bounds.tolist(), corpus.earlier, sources]
+        decides = [
+            corpus.settings.model_dump(exclude={"against", "paragraphs"}),
+            corpus.bounds.tolist(),
+            corpus.earlier,
+            sources,
+        ]
         about = key_of([file.xxh64 for file in files], decides)  # once: it is as long as there are groups
         size = sum(file.bytes for file in files) // corpus.partitions
         return [

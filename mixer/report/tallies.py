@@ -70,7 +70,7 @@ def tallies(domains: Mapping[str, str], prepared: Iterable[Receipt], tokenized: 
 
 def _tally(source: str, domain: str, prepared: Sequence[Receipt], tokenized: Sequence[Receipt]) -> Tally:
     counts = [receipt.counts for receipt in prepared if receipt.task.rsplit("/", 1)[0] == source]
-    set_aside = [receipt.counts["set_aside"] for receipt in tokenized if receipt.task.rsplit("/", 1)[0] == source]
+    later = [receipt.counts for receipt in tokenized if receipt.task.rsplit("/", 1)[0] == source]
     return Tally(
         source=source,
         domain=domain,
@@ -78,8 +78,11 @@ def _tally(source: str, domain: str, prepared: Sequence[Receipt], tokenized: Seq
         bytes=sum(count["bytes"] for count in counts),
         rejected=sum(count["rejected"] for count in counts),
         skipped=_sum([count["skipped"] for count in counts]),
-        reasons=_sum([*(count["reasons"] for count in counts), *set_aside]),
-        edits={name: Edited(**each) for name, each in _sum_each([count["edits"] for count in counts]).items()},
+        reasons=_sum([*(count["reasons"] for count in counts), *(count["set_aside"] for count in later)]),
+        edits={
+            name: Edited(each["edits"], each["documents"])
+            for name, each in _sum_each([count.get("edits", {}) for count in (*counts, *later)]).items()
+        },
         languages={
             name: Labelled(**each) for name, each in _sum_each([count["languages"] for count in counts]).items()
         },

@@ -121,8 +121,8 @@ def _edits(result: Result) -> str:
     """Say how often each edit was made, and in how many documents."""
     made: Counter[str] = Counter()
     edited: Counter[str] = Counter()
-    for receipt in result.prepared:
-        for name, counts in receipt.counts["edits"].items():
+    for receipt in (*result.prepared, *result.tokenized):
+        for name, counts in receipt.counts.get("edits", {}).items():
             made[name] += counts["edits"]
             edited[name] += counts["documents"]
     return ", ".join(f"{name} {count:,} in {edited[name]:,} documents" for name, count in sorted(made.items()) if count)

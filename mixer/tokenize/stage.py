@@ -1,8 +1,8 @@
 """The third stage: surviving documents -> token ids and counts, one shard per split and language of a prepared file.
 
 A task reads one prepared file and the fates that deduplication gave its documents. Survivors are encoded batch by
-batch and part into the shards of their datasets; documents that lost to a twin are set aside with the reason. ``join``
-makes datasets of the shards.
+batch and part into the shards of their datasets, after repeated paragraphs are cut out of them (``cuts``), if any are;
+documents that lost to a twin are set aside with the reason. ``join`` makes datasets of the shards.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ from mixer.errors import MixerError, TaskError
 from mixer.megatron.indexed import token_dtype
 from mixer.text.utf8 import Offsets
 from mixer.tokenize.count import ADDITIONAL, MISMATCH, SCRIPTS, by_label, tokens_by_kind
+from mixer.tokenize.cuts import CUTS, REASON, Cuts
 from mixer.tokenize.encode import Encoder, Ids
 from mixer.tokenize.shard import DocumentSink, Part, ShardWriter, gather
 from mixer.tokenize.vocabulary import Vocabulary
@@ -48,7 +49,7 @@ class Tokenize:
     ----------
     inputs
         The outputs of the stages before, by path: every ``run/prepared/<task>.parquet`` (a task each) and its
-        ``run/fates/<task>.npz``; other paths are ignored.
+        ``run/fates/<task>.npz``, and ``run/cuts/<task>.npz`` if paragraphs are cut; other paths are ignored.
     vocabulary
         What to encode with.
     additional_language
@@ -64,7 +65,7 @@ class Tokenize:
     def after(cls, receipts: Iterable[Receipt], vocabulary: Vocabulary, additional_language: str) -> "Tokenize":
         """Make the stage from the receipts of ``prepare`` and ``dedup``."""
         outputs = (item for receipt in receipts for item in receipt.outputs.items())
-        inputs = {path: file for path, file in outputs if path.startswith((PREPARED, FATES))}
+        inputs = {path: file for path, file in outputs if path.startswith((PREPARED, FATES, CUTS))}
         return cls(inputs, vocabulary, additional_language)
 
     def tasks(self) -> Sequence[Task]:
@@ -75,8 +76,10 @@ class Tokenize:
             if path.startswith(PREPARED) and path.endswith(".parquet"):
                 task = path.removeprefix(PREPARED).removesuffix(".parquet")
                 prepared, fates = self.inputs[path], self.inputs[f"{FATES}{task}.npz"]
-                key = key_of(self.name, prepared.xxh64, fates.xxh64, settings)
-                planned.append(Task(task, key, prepared.bytes, writes=WRITES * prepared.bytes))
+                cuts = self.inputs.get(f"{CUTS}{task}.npz")
+                decides = [settings, cuts.xxh64] if cuts else [settings]
+                key = key_of(self.name, prepared.xxh64, fates.xxh64, *decides)
+                planned.append(Task(task, key, prepared.bytes, cuts is not None, WRITES * prepared.bytes))
         return planned
 
     def run(self, task: Task, outputs: Outputs, progress: Progress) -> dict[str, Any]:
@@ -86,7 +89,8 @@ class Tokenize:
         -------
         ``documents`` and ``bytes`` that came in; ``set_aside``, documents by reason; ``counted_by``, ``script`` or
         ``label``; ``datasets``, for each split and language its shard, sorted: ``split``, ``source``, ``language`` and
-        the fields of ``count.Counts`` with ``base``.
+        the fields of ``count.Counts`` with ``base``. Where paragraphs are cut also ``edits``, by name how many and in
+        how many documents, and what ``bytes``.
 
         Raises
         ------
@@ -97,19 +101,28 @@ class Tokenize:
         """
         source, number = task.id.rsplit("/", 1)
         fates = load_fates(outputs.fetch(f"{FATES}{task.id}.npz"))
+        cuts = Cuts.load(outputs.fetch(f"{CUTS}{task.id}.npz")) if task.payload else None
         encoding = _Encoding(self.vocabulary, self.additional_language)
         documents = size = 0
         shards: dict[tuple[str, str], ShardWriter] = {}
         with ExitStack() as files:
             contaminated = DocumentSink(outputs, f"dropped/{source}/{number}.contaminated.parquet", files)
+            too_short = DocumentSink(outputs, f"dropped/{source}/{number}.paragraphs.parquet", files)
             for batch in read_parquet(str(outputs.fetch(f"{PREPARED}{task.id}.parquet"))):
-                fate = fates[documents : documents + len(batch)]
-                documents += len(batch)
+                first, documents = documents, documents + len(batch)
+                fate = fates[first:documents]
                 if documents > len(fates):
                     raise _misfit(task, documents, len(fates))
                 size += (batch_bytes := text_bytes([batch]))
                 survives = fate < len(SPLITS)
-                contaminated.write(_with_reasons(_select(batch, fate == CONTAMINATED), fate[fate == CONTAMINATED]))
+                contaminated.write(
+                    _with_reason(_select(batch, fate == CONTAMINATED), REASONS[CONTAMINATED - len(SPLITS)])
+                )
+                if cuts:
+                    short = cuts.too_short(first, len(batch))
+                    too_short.write(_with_reason(_select(batch, short), REASON))
+                    survives &= ~short
+                    batch = cuts.make(batch, first)
                 survivors = _select(batch, survives)
                 for split, language, part in encoding.parts(survivors, fate[survives]):
                     if (split, language) not in shards:
@@ -118,16 +131,18 @@ class Tokenize:
                 progress(documents=len(batch), size=batch_bytes, kept=len(survivors))
             if documents < len(fates):
                 raise _misfit(task, documents, len(fates))
-        return {
+        set_aside = {reason: int((fates == k).sum()) for k, reason in enumerate(REASONS, len(SPLITS))}
+        counts = {
             "documents": documents,
             "bytes": size,
-            "set_aside": {reason: int((fates == k).sum()) for k, reason in enumerate(REASONS, len(SPLITS))},
+            "set_aside": {**set_aside, REASON: len(cuts.short)} if cuts else set_aside,
             "counted_by": "label" if encoding.script is None else "script",
             "datasets": [
                 {"split": split, "source": source, "language": language, **shards[split, language].counts.summary()}
                 for split, language in sorted(shards)
             ],
         }
+        return {**counts, "edits": {REASON: cuts.summary}} if cuts else counts
 
 
 def load_fates(path: Path) -> NDArray[np.uint8]:
@@ -205,9 +220,8 @@ def _select(batch: Batch, where: NDArray[np.bool_]) -> Batch:
     return batch if where.all() else batch.filter(pa.array(where))
 
 
-def _with_reasons(batch: Batch, fate: NDArray[np.uint8]) -> Batch:
-    reasons = pa.DictionaryArray.from_arrays(pa.array(fate.astype(np.int32) - len(SPLITS)), pa.array(REASONS))
-    return set_column(batch, "reason", reasons.cast(pa.string()))
+def _with_reason(batch: Batch, reason: str) -> Batch:
+    return set_column(batch, "reason", pa.array([reason] * len(batch), pa.string()))
 
 
 def _where(batch: Batch, first: int, last: int) -> str:
