@@ -35,15 +35,18 @@ from pathlib import Path
 import xxhash
 import yaml
 
+from mixer.dedup.stage import PARAGRAPHS
 from mixer.dedup.stage import STAGES as DEDUP
 from mixer.loading import recipe_path
 from mixer.manifest import NAME
 from mixer.manifest import read as read_manifest
 from mixer.mixture.export import BLEND
 
-RUN_STAGES = ("prepare", *DEDUP, "tokenize", "join")
+CONTAMINATION = ("scan", "common", "decontaminate")
+RUN_STAGES = ("benchmarks", "prepare", *CONTAMINATION, *DEDUP, *PARAGRAPHS, "tokenize", "join")
 STAGES = ("plan", *RUN_STAGES, "finalize", "mix", "export", "verify")
-"""Where a build can stand: before its first stage, in a stage of the engine, in a step that it does itself."""
+"""Where a build can stand: before its first stage, in a stage of the engine, in a step that it does itself. Not every
+recipe has every stage."""
 STRIKES = ("KILL group", "TERM parent", "KILL worker", "INT group", "KILL parent", "TERM group", "KILL server")
 """What happens to a build. None of a worker or fork server ends it: then the task is tried again."""
 EXPECTED = {"KILL": (-signal.SIGKILL,), "TERM": (128 + signal.SIGTERM, -signal.SIGTERM), "INT": (130, -signal.SIGINT)}
@@ -103,9 +106,10 @@ class Running:
 
     def stage(self) -> str:
         """Say which of ``STAGES`` runs; one whose end leaves no trace here counts to the one before."""
-        begun = [name for name in RUN_STAGES if any(line.startswith(f"{name}: ") for line in list(self.lines))]
-        at = len(begun)
-        if begun == list(RUN_STAGES) and any(line.startswith("join: done") for line in list(self.lines)):
+        lines = list(self.lines)
+        begun = [name for name in RUN_STAGES if any(line.startswith(f"{name}: ") for line in lines)]
+        at = STAGES.index(begun[-1]) if begun else 0
+        if any(line.startswith("join: done") for line in lines):
             at += 1
             changed = [mark != before for mark, before in zip(self._marks(), self._before, strict=True)]
             at += max((number + 1 for number, differs in enumerate(changed) if differs), default=0)
@@ -236,7 +240,7 @@ class Trials:
     out
         A folder for everything; builds stand in ``out/build``.
     stages
-        Where to strike.
+        Where to strike; empty: in every stage that the undisturbed builds were seen in.
     """
 
     def __init__(self, variants: Sequence[Variant], out: Path, stages: Sequence[str]) -> None:
@@ -255,6 +259,7 @@ class Trials:
             print(f"undisturbed{variant.label}: {len(variant.reference)} files, folders; seconds: {shown}", flush=True)
             if len(self.variants) > 1:
                 self._copy(self.root, self.out / f"finished-{number}")
+        self.stages = self.stages or [name for name in STAGES if any(name in each.seconds for each in self.variants)]
 
     def _undisturbed(self, variant: Variant) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -352,7 +357,11 @@ def counted(hits: Counter[tuple[str, str]]) -> str:
     """Return a table of the strikes that arrived, by stage and kind."""
     kinds = [kind for kind in STRIKES if any(sent == kind for _, sent in hits)]
     rows = [["stage", *kinds, "all"]]
-    rows += [[stage, *(str(hits[stage, kind]) for kind in kinds)] for stage in STAGES]
+    rows += [
+        [stage, *(str(hits[stage, kind]) for kind in kinds)]
+        for stage in STAGES
+        if any(hits[stage, kind] for kind in kinds)
+    ]
     rows += [["all", *(str(sum(hits[stage, kind] for stage in STAGES)) for kind in kinds)]]
     rows = [rows[0], *([*row, str(sum(map(int, row[1:])))] for row in rows[1:])]
     rule = ["---", *["---:"] * (len(kinds) + 1)]
@@ -397,7 +406,7 @@ def main() -> int:
     for source in options.without:
         path = without(recipe, source, out / f"without-{source}.yaml")
         variants.append(Variant(f" without {source}", command(path)))
-    trials = Trials(variants, out, options.stage or STAGES)
+    trials = Trials(variants, out, options.stage or [])
     trials.prepare()
     for seed in itertools.count(options.seed):
         if trials.kills >= options.kills:
