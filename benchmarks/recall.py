@@ -112,7 +112,7 @@ def main():
     columns = ["corpus", "documents", "true duplicates", "found", "recall", "precision", "clusters", "same", "unlike"]
     rows = [[*columns, "least alike"]]
     for what, file, field in CORPORA:
-        found = compare(read(file, field), DedupSettings())
+        found = compare(read(file, field))
         counts = (found.documents, found.truly_lost, found.lost)
         shares = (f"{found.recall:.3f}", f"{found.precision:.3f}")
         clusters = (f"{count:,}" for count in (found.clusters, found.same, found.unlike))

@@ -42,16 +42,15 @@ class Clock:
         self._last = now
 
 
-def one_pass(loaded, documents=None):
-    """Run the steps of ``prepare`` over all sources, or only their first documents; return seconds by step."""
+def one_pass(loaded, null, documents=None):
+    """Run the steps of ``prepare`` over all sources, or their first documents, into ``null``; return the seconds."""
     recipe = loaded.recipe
-    null = HashingFile(Path(os.devnull))
-    kept_sink, dropped_sink = ParquetSink(null), ParquetSink(null)
     fingerprints = FingerprintWriter(null, recipe.dedup.minhash or None)
     clock = Clock()
     for source in recipe.sources:
         steps = Steps(recipe, source, {}).in_order
         for task in plan_source(source, loaded.root, documents):
+            kept_sink, dropped_sink = ParquetSink(null), ParquetSink(null)
             batches = read(task, source, lambda *_: None)
             clock("plan")
             while (batch := next(batches, None)) is not None:
@@ -67,17 +66,18 @@ def one_pass(loaded, documents=None):
                 dropped_sink.write(dropped)
                 clock("write")
             clock("read")
-    kept_sink.close()
-    dropped_sink.close()
-    clock("write")
+            kept_sink.close()
+            dropped_sink.close()
+            clock("write")
     return clock.seconds
 
 
 def main():
     recipe, build, repeats = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     loaded = load_recipe(recipe)
-    one_pass(loaded, 200)
-    passes = [one_pass(loaded) for _ in range(repeats)]
+    with Path(os.devnull).open("wb") as null, HashingFile(null) as hashed:
+        one_pass(loaded, hashed, 200)
+        passes = [one_pass(loaded, hashed) for _ in range(repeats)]
     seconds = {step: statistics.median(each[step] for each in passes) for step in passes[0]}
     verified = []
     verify(build, workers=1)

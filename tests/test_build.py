@@ -8,6 +8,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter
 from fractions import Fraction
@@ -452,6 +454,15 @@ def test_a_source_of_several_tasks_keeps_its_order(small):
     alone = small.folder / "alone"
     assert small.build("--workers", 1, out=alone).code == 0
     assert files(alone) == files(small.out)
+
+
+def test_steps_are_timed(quickstart):
+    """benchmarks/steps.py, which goes through the steps by itself."""
+    script = Path(__file__).parent.parent / "benchmarks" / "steps.py"
+    command = [sys.executable, script, RECIPES / "quickstart.yaml", quickstart, "1"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert {"read", "rules", "fingerprint", "write", "verify"} <= set(json.loads(ran.stdout))
 
 
 def test_parquet_of_kept_documents_has_one_schema(quickstart):

@@ -85,14 +85,13 @@ def test_real_documents_follow_the_curve(capsys):
 
 @pytest.mark.real_data
 def test_clusters_of_statutes_are_those_of_exact_similarity():
-    """The beginnings of 1,584 statutes and of what they were amended to; benchmarks/recall.py has more, and whole."""
+    """1,584 statutes and what they were amended to; benchmarks/recall.py has more corpora."""
     real.documents()  # skips where there are none
-    found = compare([text[:1000] for text in read("zh/laws_versions.jsonl.zst", "正文")])
+    found = compare(read("zh/laws_versions.jsonl.zst", "正文"))
     assert found.truly_lost > 40
     assert found.recall > 0.95
     assert found.precision > 0.9
-    # The other clusters have a pair near the similarity asked for, where 112 hashes decide by chance: 0.7 +- 0.04.
-    assert found.same > 0.8 * found.clusters
+    assert found.same > 0.85 * found.clusters
     assert found.unlike < 0.1 * found.lost
     assert found.least > 0.6
 
